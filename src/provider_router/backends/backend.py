@@ -1,0 +1,125 @@
+"""A scripted backend: it speaks OpenAI's dialect well, until it is told to do something else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal
+
+from attrs import evolve
+
+from provider_router.backends.openai import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    MODELS,
+    Listing,
+    Model,
+    completes,
+    echoes,
+    embeds,
+    lists,
+)
+from provider_router.backends.server import Server
+from provider_router.backends.wire import Reply, Request, Step, encode, response
+
+EVERY_PATH: Final = "*"
+
+Dialect = Literal["openai", "lm-studio"]
+
+
+class Backend(Server):
+    """A small OpenAI-speaking backend on a free port of 127.0.0.1, for the length of a `with` block.
+
+    With no reply given it echoes the last user message. Scripted replies are used in order, one for each request,
+    and the last one for all that follow:
+
+        with Backend(status(503), answers("Hello")) as backend:
+            ...  # configure a provider with backend.base_url
+            backend.script(silent())
+            assert backend.requests[0].json["model"] == "small-model"
+    """
+
+    def __init__(
+        self,
+        *replies: Reply,
+        models: Sequence[Model | str] = ("small-model",),
+        api_key: str = "",
+        dialect: Dialect = "openai",
+        port: int = 0,
+        scheme: str = "http",
+        greeting: bytes = b"",
+    ) -> None:
+        """Prepare a backend.
+
+        Args:
+            replies: The script of the chat path.
+            models: What it lists; the first one answers a request that names none.
+            api_key: What a caller must show as a bearer token, if not empty.
+            dialect: "lm-studio" adds LM Studio's own model lists, and answers an unknown path as LM Studio does: 200
+                with an error text.
+            port: The port to listen on; 0 takes a free one.
+            scheme: What `url` begins with. No TLS is spoken: with "https" every handshake fails.
+            greeting: What a caller is sent before it has said anything; it gets nothing else then.
+        """
+        super().__init__(self._reply_to_request, port=port, scheme=scheme, greeting=greeting)
+        self._api_key = api_key
+        self._dialect: Dialect = dialect
+        listing = lists(*models)
+        self._default_model = listing.models[0].id if listing.models else ""
+        self._site = _site(listing, dialect)
+        self._scripts: dict[str, list[Reply]] = {}
+        self._guard = threading.Lock()
+        if replies:
+            self.script(*replies)
+
+    def script(self, *replies: Reply, path: str = CHAT) -> None:
+        """Say what the next requests get; what was left of an earlier script of that path is forgotten.
+
+        Args:
+            replies: One for each request; the last one also for all that follow. None: the path behaves well again.
+            path: Which path; `EVERY_PATH` means each that has no script of its own.
+        """
+        with self._guard:
+            self._scripts[path] = list(replies)
+
+    def _reply_to_request(self, request: Request) -> Iterable[Step]:
+        request = evolve(request, default_model=self._default_model)
+        if self._api_key and request.headers.get("authorization") != f"Bearer {self._api_key}":
+            return [_unauthorized(self._dialect)]
+        reply = self._next_scripted(request.path) or self._site.get((request.method, request.path))
+        return _unknown_path(request, self._dialect) if reply is None else reply(request)
+
+    def _next_scripted(self, path: str) -> Reply | None:
+        with self._guard:
+            script = self._scripts.get(path) or self._scripts.get(EVERY_PATH)
+            if not script:
+                return None
+            return script.pop(0) if len(script) > 1 else script[0]
+
+
+def _site(listing: Listing, dialect: Dialect) -> Mapping[tuple[str, str], Reply]:
+    site: dict[tuple[str, str], Reply] = {
+        ("POST", CHAT): echoes(),
+        ("POST", COMPLETIONS): completes(),
+        ("POST", EMBEDDINGS): embeds(),
+        ("GET", MODELS): listing,
+    }
+    if dialect == "lm-studio":
+        site |= {("GET", "/api/v0/models"): listing, ("GET", "/api/v1/models"): listing}
+    return site
+
+
+def _unauthorized(dialect: Dialect) -> bytes:
+    error: dict[str, object] = {"message": "Incorrect API key provided.", "code": "invalid_api_key"}
+    error["type"] = "invalid_request" if dialect == "lm-studio" else "invalid_request_error"
+    return response(encode({"error": error}), status=401)
+
+
+def _unknown_path(request: Request, dialect: Dialect) -> Iterator[Step]:
+    call = f"({request.method} {request.path})"
+    if dialect == "lm-studio":
+        yield response(encode({"error": f"Unexpected endpoint or method. {call}"}))
+    else:
+        error = {"message": f"Invalid URL {call}", "type": "invalid_request_error", "param": None, "code": None}
+        yield response(encode({"error": error}), status=404)

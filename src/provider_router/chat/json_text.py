@@ -1,0 +1,33 @@
+"""JSON in and out, by the standard parser: it takes the lone surrogates, NaNs and BOMs that backends send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def encode(body: object) -> bytes:
+    """JSON as UTF-8. A lone surrogate (half an emoji, split across deltas) goes out escaped, as it came in.
+
+    Raises:
+        ValueError: for NaN and infinities, which are no JSON, and for what JSON cannot hold.
+    """
+    try:
+        try:
+            return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def decode(data: bytes | str) -> Any:
+    """Whatever JSON says. The standard parser, because backends send lone surrogates, NaN and BOMs.
+
+    Raises:
+        ValueError: for anything that is no JSON, nesting too deep included.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None

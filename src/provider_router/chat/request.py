@@ -1,0 +1,293 @@
+"""ChatRequest: a body, and what the Router decided for one attempt."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Protocol, TypedDict
+
+from provider_router.chat.json_text import decode, encode
+from provider_router.chat.messages import Message, Prompt, user
+from provider_router.limits import UNSAID, Limits
+
+
+class Capability(StrEnum):
+    """What a request can need and a provider, a link or a model can offer. There are no others."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDINGS = "embeddings"
+    STREAMING = "streaming"
+    TOOLS = "tools"
+    VISION = "vision"
+    AUDIO = "audio"
+    JSON_SCHEMA = "json_schema"
+    MODELS = "models"
+
+
+class ChatFields(TypedDict, total=False):
+    """The fields of a chat request that are known here; `extra_body=` carries any other."""
+
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    max_completion_tokens: int | None
+    n: int | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool | None
+    response_format: Mapping[str, Any] | None
+    reasoning_effort: str | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    logit_bias: Mapping[str, float] | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    stream_options: Mapping[str, Any] | None
+    modalities: Sequence[str] | None
+    audio: Mapping[str, Any] | None
+    prediction: Mapping[str, Any] | None
+    metadata: Mapping[str, str] | None
+    service_tier: str | None
+    store: bool | None
+    user: str | None
+    verbosity: str | None
+    web_search_options: Mapping[str, Any] | None
+    prompt_cache_key: str | None
+    safety_identifier: str | None
+
+
+_FIELDS = frozenset(ChatFields.__annotations__)
+_KNOWN = _FIELDS | {"model", "messages", "stream"}
+
+
+class Progress(Protocol):
+    """What an attempt tells while it runs. `providers/http.py` calls these; a plugin over it touches none."""
+
+    def connected(self, address: str | None) -> None:
+        """A connection stands, to this peer address; raises what must end the attempt at once."""
+
+    def sent(self) -> None:
+        """The request is out."""
+
+    def head(self) -> None:
+        """The answer's head is here."""
+
+    def arrived(self) -> None:
+        """Bytes of the answer's body arrived."""
+
+
+class _Unwatched:
+    def connected(self, address: str | None) -> None: ...
+    def sent(self) -> None: ...
+    def head(self) -> None: ...
+    def arrived(self) -> None: ...
+
+
+UNWATCHED: Progress = _Unwatched()
+
+
+class ChatRequest:
+    """A chat request: a body, and what the Router decided for this one attempt.
+
+    A body that came as bytes and that nothing had to change goes out byte for byte.
+
+    Attributes:
+        limits: how long this attempt may take.
+        zone: how far it may go (`loopback`, `lan`, `internet`), or None.
+        progress: whom the HTTP door tells how far it is.
+        headers: further headers for the backend, from `extra_headers=`.
+    """
+
+    __slots__ = ("_bytes", "_raw", "headers", "limits", "progress", "zone")
+
+    def __init__(
+        self,
+        body: Mapping[str, Any] | bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: Limits = UNSAID,
+        zone: str | None = None,
+        progress: Progress = UNWATCHED,
+    ) -> None:
+        self._bytes: bytes | None
+        self._raw: Mapping[str, Any] | None
+        if isinstance(body, bytes):
+            self._bytes, self._raw = body, None
+        else:
+            self._bytes, self._raw = None, body
+        self.headers = headers or {}
+        self.limits = limits
+        self.zone = zone
+        self.progress = progress
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Prompt | ChatRequest,
+        *,
+        model: str | None = None,
+        stream: bool | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> ChatRequest:
+        """A request from whatever a caller has: a text, messages, a whole body, or a request.
+
+        Args:
+            prompt: see above.
+            model: the model to ask for; wins over the body's.
+            stream: whether the answer is to be streamed; None leaves the body as it is.
+            extra_body: fields that are not known here; they win over everything.
+            extra_headers: headers for the backend.
+            fields: fields of `ChatFields`; those that are None are left out.
+
+        Raises:
+            TypeError: for a field that is not known, naming the nearest, and for a prompt of another kind.
+            ValueError: for a body without messages.
+        """
+        if isinstance(prompt, ChatRequest):
+            body: dict[str, Any] = dict(prompt.raw)
+            extra_headers = {**prompt.headers, **(extra_headers or {})}
+        elif isinstance(prompt, str):
+            body = {"messages": [user(prompt)]}
+        elif isinstance(prompt, Mapping):
+            if "messages" not in prompt and "role" in prompt:
+                body = {"messages": [prompt]}
+            else:
+                body = dict(prompt)
+        elif isinstance(prompt, list | tuple):
+            body = {"messages": list(prompt)}
+        else:
+            raise TypeError(f"a prompt is a text, a list of messages or a whole body, not {type(prompt).__name__}")
+        for name, value in (fields or {}).items():
+            if name not in _FIELDS:
+                raise TypeError(_unknown_field(name))
+            if value is not None:
+                body[name] = value
+        if model is not None:
+            body["model"] = model
+        if extra_body:
+            body.update(extra_body)
+        if stream:
+            body["stream"] = True
+        elif stream is not None:
+            body.pop("stream", None)
+        _check_messages(body)
+        return cls(body, headers=extra_headers)
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The body as a mapping. It is not to be changed: take `changed(…)`."""
+        if self._raw is None:
+            assert self._bytes is not None
+            body = decode(self._bytes)
+            if not isinstance(body, dict):
+                raise ValueError("a chat request is a JSON object")
+            self._raw = body
+        return self._raw
+
+    @property
+    def body(self) -> bytes:
+        """The body as it goes over the wire."""
+        if self._bytes is None:
+            self._bytes = encode(self._raw)
+        return self._bytes
+
+    def changed(self, **fields: Any) -> ChatRequest:
+        """A copy with these body fields set; a field set to `...` is taken out. The same body if nothing differs."""
+        raw = self.raw
+        if all(
+            (name not in raw) if value is ... else (name in raw and raw[name] == value)
+            for name, value in fields.items()
+        ):
+            body: Mapping[str, Any] | bytes = self._bytes if self._bytes is not None else raw
+            copy = self._with(body)
+            copy._raw = raw
+            return copy
+        changed = dict(raw)
+        for name, value in fields.items():
+            if value is ...:
+                changed.pop(name, None)
+            else:
+                changed[name] = value
+        return self._with(changed)
+
+    def attempt(self, *, limits: Limits, zone: str | None, progress: Progress) -> ChatRequest:
+        """A copy for one attempt, with what the Router decided for it."""
+        copy = ChatRequest(
+            self._bytes if self._bytes is not None else self.raw,
+            headers=self.headers,
+            limits=limits,
+            zone=zone,
+            progress=progress,
+        )
+        copy._raw = self._raw
+        return copy
+
+    def _with(self, body: Mapping[str, Any] | bytes) -> ChatRequest:
+        return ChatRequest(body, headers=self.headers, limits=self.limits, zone=self.zone, progress=self.progress)
+
+    @property
+    def model(self) -> str | None:
+        value = self.raw.get("model")
+        return value if isinstance(value, str) and value else None
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return self.raw.get("messages") or ()
+
+    @property
+    def stream(self) -> bool:
+        return bool(self.raw.get("stream"))
+
+    @property
+    def temperature(self) -> float | None:
+        return self.raw.get("temperature")
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self.raw.get("max_completion_tokens") or self.raw.get("max_tokens")
+
+    @property
+    def stop(self) -> list[str]:
+        value = self.raw.get("stop")
+        return [value] if isinstance(value, str) else list(value or ())
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        return self.raw.get("tools") or ()
+
+    @property
+    def tool_choice(self) -> str | Mapping[str, Any] | None:
+        return self.raw.get("tool_choice")
+
+    @property
+    def response_format(self) -> Mapping[str, Any] | None:
+        return self.raw.get("response_format")
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Every field of the body that is not known here."""
+        return {name: value for name, value in self.raw.items() if name not in _KNOWN}
+
+    def __repr__(self) -> str:
+        return f"<ChatRequest model={self.model!r} messages={len(self.messages)} stream={self.stream}>"
+
+
+def _unknown_field(name: str) -> str:
+    near = difflib.get_close_matches(name, _FIELDS | {"model", "provider", "timeout", "extra_body"}, 1)
+    hint = f"did you mean {near[0]}?" if near else f"pass it as extra_body={{{name!r}: …}} if the backend knows it"
+    return f"unknown field {name!r}; {hint}"
+
+
+def _check_messages(body: Mapping[str, Any]) -> None:
+    messages = body.get("messages")
+    if not isinstance(messages, list | tuple) or not messages:
+        raise ValueError("messages: a chat request needs at least one message")
+    for index, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise ValueError(f'messages[{index}]: a message is a mapping with a role, such as {{"role": "user", …}}')

@@ -1,0 +1,235 @@
+"""Editor: what every noun of Admin edits with. A change is kept whole, rows, secrets and its record, or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from attrs import define, field
+
+from provider_router import home
+from provider_router.providers.secrets import FileKeeper, parse_reference
+from provider_router.store import (
+    ChangeRecord,
+    CredentialRecord,
+    Json,
+    LinkRecord,
+    ModelRecord,
+    OptionRecord,
+    ProviderRecord,
+    SettingRecord,
+    Store,
+    row_of,
+)
+
+if TYPE_CHECKING:
+    from provider_router.providers.plugins import Plugins
+
+Row: TypeAlias = ProviderRecord | OptionRecord | ModelRecord | LinkRecord | SettingRecord | CredentialRecord
+
+_NOUNS: Final[Mapping[type, str]] = {
+    ProviderRecord: "provider",
+    OptionRecord: "option",
+    ModelRecord: "model",
+    LinkRecord: "link",
+    SettingRecord: "setting",
+    CredentialRecord: "credential",
+}
+
+
+class Editor:
+    """The store, the keeper and the installed types, each opened when it is first needed. Threads may share one.
+
+    Args:
+        database: the file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
+        who: who makes the changes, for their records.
+        plugins: the installed types; found when they are first needed unless given.
+        local: whether the caller may refer to what is on this machine (`env:`, `file:`, `keyring:`, `cmd:`).
+    """
+
+    def __init__(
+        self, database: str | Path | None, *, who: str, plugins: Plugins | None = None, local: bool = True
+    ) -> None:
+        self.path = home.database_path(database)
+        self.keeper = FileKeeper(home.secrets_path())
+        self.who = who
+        self.local = local
+        self._plugins = plugins
+        self._store: Store | None = None
+        self._forget_threads()
+
+    def _forget_threads(self) -> None:
+        self._opening = threading.Lock()
+        self._change: Change | None = None
+        self._pid = os.getpid()
+
+    @property
+    def store(self) -> Store:
+        """The open database; a forked process opens its own.
+
+        Raises:
+            StoreError: it cannot be opened; the subclass and the message say why.
+        """
+        if self._pid != os.getpid():
+            self.close()
+            self._forget_threads()
+        with self._opening:
+            if self._store is None:
+                self._store = Store.open(self.path)
+            return self._store
+
+    @property
+    def plugins(self) -> Plugins:
+        """The installed types."""
+        if self._plugins is None:
+            from provider_router.providers.plugins import Plugins
+
+            self._plugins = Plugins.load()
+        return self._plugins
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """A block that is kept whole or not at all. Inside another one, its secrets wait for that one's end."""
+        store, mine = self.store, Change(self)
+        try:
+            with store.atomic():
+                # The store's lock is held: no other thread is in here.
+                outer, self._change = self._change, mine
+                try:
+                    yield mine
+                    if outer is None:
+                        mine.spare_what_is_used()
+                finally:
+                    self._change = outer
+        except BaseException:
+            mine.undo()
+            raise
+        if outer is None:
+            mine.settle()
+        else:
+            outer.take_over(mine)
+
+    def close(self) -> None:
+        """Close the database. May be called twice; the next use opens it anew."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+@define(eq=False)
+class Change:
+    """One change in the making: rows go into the open transaction, secrets are kept account of until it ends."""
+
+    _editor: Editor
+    _kept: list[str] = field(factory=list)
+    _dropped: set[str] = field(factory=set)
+
+    def keep_secret(self, value: str, *, owner: str) -> str:
+        """Give a secret to the keeper.
+
+        Returns:
+            Its reference, `secret:<id>`.
+
+        Raises:
+            ConfigError: the keeper cannot write.
+        """
+        id = self._editor.keeper.put(value, owner=owner)
+        self._kept.append(id)
+        return f"secret:{id}"
+
+    def drop_secret(self, reference: str) -> None:
+        """Put a secret into the keeper's bin once the change is kept. What other references lead to stays there."""
+        parsed = parse_reference(reference)
+        if parsed is not None and parsed.scheme == "secret":
+            self._dropped.add(parsed.place)
+
+    def tell(
+        self, what: str, *, noun: str, subject: str, before: Iterable[Row] = (), after: Iterable[Row] = ()
+    ) -> None:
+        """Write the change's record.
+
+        Its `before` and `after` are `{"provider": [row, …], "option": [row, …]}`, or None without rows, so that
+        whoever goes back removes the rows of `after` and writes those of `before`.
+
+        Args:
+            what: a sentence's predicate: `enabled provider desk`.
+            noun: what it is about: `provider`.
+            subject: which one: `desk`.
+            before: every row that was changed or removed, as it was.
+            after: every row that was changed or added, as it is.
+        """
+        before, after = tuple(before), tuple(after)
+        providers: set[str] = set()
+        models: set[str] = set()
+        for row in (*before, *after):
+            match row:
+                case ProviderRecord():
+                    providers.add(row.id)
+                case OptionRecord() | LinkRecord():  # a link is a row of its provider, its model stays as it was
+                    providers.add(row.provider_id)
+                case ModelRecord():
+                    models.add(row.id)
+        self._editor.store.changes.add(
+            ChangeRecord(
+                who=self._editor.who,
+                what=what,
+                noun=noun,
+                subject=subject,
+                before=_rows(before),
+                after=_rows(after),
+                providers=tuple(sorted(providers)),
+                models=tuple(sorted(models)),
+            )
+        )
+
+    def spare_what_is_used(self) -> None:
+        """Leave with the keeper what something else still refers to."""
+        if not self._dropped:
+            return
+        configuration = self._editor.store.read()
+        references = [
+            reference
+            for options in configuration.options.values()
+            for option in options
+            for reference in references_of(option)
+        ]
+        references += [one for login in configuration.credentials for one in (login.token, login.cookies)]
+        self._dropped -= {reference.removeprefix("secret:") for reference in references}
+
+    def take_over(self, inner: Change) -> None:
+        """What an inner change has done becomes part of this one."""
+        self._kept += inner._kept
+        self._dropped |= inner._dropped
+
+    def undo(self) -> None:
+        """The transaction was given up: nothing will ever refer to the secrets that were kept for it."""
+        for id in self._kept:
+            self._editor.keeper.forget(id)
+
+    def settle(self) -> None:
+        """The transaction is kept."""
+        for id in self._dropped:
+            self._editor.keeper.remove(id)
+
+
+def references_of(option: OptionRecord) -> tuple[str, ...]:
+    """The references that an option holds: its value, or the values of a mapping such as `headers`."""
+    if not option.sensitive:
+        return ()
+    values = option.value.values() if isinstance(option.value, dict) else (option.value,)
+    return tuple(value for value in values if isinstance(value, str))
+
+
+def _rows(records: tuple[Row, ...]) -> Json:
+    if not records:
+        return None
+    rows: dict[str, Json] = {}
+    for record in records:
+        of_noun = rows.setdefault(_NOUNS[type(record)], [])
+        assert isinstance(of_noun, list)
+        of_noun.append(dict(row_of(record)))
+    return rows

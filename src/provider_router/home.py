@@ -1,0 +1,56 @@
+"""Where things are kept: PROUTER_HOME, PROUTER_DB, and the platform's own folders.
+
+The environment is read here and for `env:` references, nowhere else. Nothing is created: who writes a file makes its
+folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_APPLICATION = "provider-router"
+
+
+def _home() -> Path | None:
+    """The one folder for everything, where PROUTER_HOME names it."""
+    named = os.environ.get("PROUTER_HOME")
+    return Path(named).expanduser().absolute() if named else None
+
+
+def config_folder() -> Path:
+    """The folder of what the user decides and must keep private: the secrets."""
+    if home := _home():
+        return home
+    import platformdirs
+
+    return platformdirs.user_config_path(_APPLICATION, appauthor=False)
+
+
+def data_folder() -> Path:
+    """The folder of the databases. It may be shown and copied: unless PROUTER_HOME joins both, no secret is in it."""
+    if home := _home():
+        return home
+    import platformdirs
+
+    folder = platformdirs.user_data_path(_APPLICATION, appauthor=False)
+    # macOS and Windows have one folder for both; a copy of the data must not take the secrets along.
+    return folder / "data" if folder == config_folder() else folder
+
+
+def database_path(explicit: str | Path | None = None) -> Path:
+    """The absolute path of the configuration's database: as named, else PROUTER_DB, else in the data folder."""
+    named = explicit or os.environ.get("PROUTER_DB")
+    return Path(named).expanduser().absolute() if named else data_folder() / "provider-router.db"
+
+
+def secrets_path() -> Path:
+    """The file in which the keeper `file` has its secrets."""
+    return config_folder() / "secrets.json"
+
+
+def routing_environment() -> dict[str, str]:
+    """The values of `PROUTER_ROUTING_…` that are set, by routing option (`maxWait`)."""
+    from provider_router.limits import ROUTING
+
+    return {name: os.environ[option.variable] for name, option in ROUTING.items() if os.environ.get(option.variable)}

@@ -1,0 +1,1 @@
+"""What a provider is, and how one is found and spoken to."""

@@ -1,0 +1,239 @@
+"""Exchange: one HTTP request and its answer, how far it got, and what its failure means.
+
+The phase decides what a failure is, never an exception's name alone: before anything was sent it is a connection
+that never stood, before the first byte of an answer a lost one, after it a broken answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from enum import IntEnum
+from typing import Any
+
+import anyio
+import httpx
+
+from provider_router.chat import Progress
+from provider_router.errors import (
+    Busy,
+    ConnectionLost,
+    MalformedAnswer,
+    ProviderCrashed,
+    ProviderError,
+    ProviderTimeout,
+    Unreachable,
+)
+
+_BODY_MISSING = "Server disconnected"  # how httpcore begins where not one byte of an answer came
+
+
+class Phase(IntEnum):
+    """How far an exchange got."""
+
+    NOTHING = 0
+    CONNECTED = 1
+    SENT = 2
+    HEAD = 3
+
+
+class Exchange:
+    """One request on its way. The answer's body is read piece by piece with `read()`.
+
+    Attributes:
+        phase: how far it got.
+        fresh: whether a new connection was made for it.
+        status: HTTP status, once the head is here.
+        headers: of the answer, names in lower case.
+    """
+
+    def __init__(self, who: str, progress: Progress) -> None:
+        self.who = who
+        self.phase = Phase.NOTHING
+        self.fresh = False
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._progress = progress
+        self._response: httpx.Response | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._inflate: Any = None
+
+    async def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """What httpx tells while it sends (its `trace` extension)."""
+        step = name.partition(".")[2]
+        if step == "connect_tcp.complete":
+            await self._connected(info["return_value"])
+        elif step == "connect_unix_socket.complete":
+            self.fresh = True
+        elif step == "send_request_headers.started":
+            self.phase = Phase.CONNECTED
+        elif step == "send_request_body.complete":
+            self.phase = Phase.SENT
+            self._progress.sent()
+
+    async def _connected(self, stream: Any) -> None:
+        self.fresh = True
+        address = stream.get_extra_info("server_addr")
+        try:
+            self._progress.connected(address[0] if isinstance(address, tuple) else None)
+        except BaseException:
+            await stream.aclose()
+            raise
+
+    async def send(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
+        """Send the request and wait for the answer's head.
+
+        Raises:
+            ProviderError: of the class that the phase says.
+        """
+        request.extensions["trace"] = self.trace
+        try:
+            response = await client.send(request, stream=True)
+        except Exception as error:  # the door's last word: whatever httpx and what is below it raise
+            raise self.translate(error) from error
+        self.phase = Phase.HEAD
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+        self._pieces = aiter(response.stream)  # type: ignore[arg-type]
+        self._progress.head()
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding in ("gzip", "x-gzip", "deflate"):
+            self._inflate = zlib.decompressobj(wbits=47)  # either of the two, by its header
+        elif encoding not in ("", "identity"):
+            await self.aclose()
+            raise MalformedAnswer(
+                f"{self.who} answered in the encoding {encoding!r}, though none was asked for",
+                provider=self.who,
+                detail=f"encoding {encoding}",
+            )
+
+    @property
+    def stale(self) -> bool:
+        """Whether a failure now is only that of a connection that had died while it lay idle."""
+        return not self.fresh and self.phase in (Phase.CONNECTED, Phase.SENT)
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty at its end.
+
+        Raises:
+            ProviderError: where the body breaks off or falls silent.
+        """
+        assert self._pieces is not None
+        while True:
+            try:
+                piece = await anext(self._pieces, b"")
+                if not piece:
+                    return b""
+                self._progress.arrived()
+                if self._inflate is not None:
+                    piece = self._inflate.decompress(piece)
+            except Exception as error:
+                raise self.translate(error) from error
+            if piece:
+                return piece
+
+    async def read_all(self, most: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            MalformedAnswer: where it is longer than `most` bytes.
+            ProviderError: where it breaks off or falls silent.
+        """
+        pieces = []
+        size = 0
+        while piece := await self.read():
+            size += len(piece)
+            if size > most:
+                raise MalformedAnswer(
+                    f"{self.who} answered with more than {most} bytes; maxAnswerBytes sets the bound",
+                    provider=self.who,
+                    detail="an answer beyond the bound",
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Let go of the answer; an unfinished one is broken off, which the backend sees at once."""
+        response, pieces = self._response, self._pieces
+        self._response = self._pieces = None
+        if response is None or pieces is None:
+            return
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+            try:
+                # Driving the broken iterator to its end leaves no half-run generator to the garbage
+                # collector, of which trio would complain.
+                async for _ in pieces:
+                    pass
+            except Exception:
+                pass
+
+    def translate(self, error: Exception) -> ProviderError:
+        """The exception of this project for one of httpx or below it."""
+        if isinstance(error, ProviderError):
+            return error
+        who = self.who
+        if isinstance(error, httpx.PoolTimeout):
+            return Busy(f"{who}: no connection is free", provider=who, detail="no free connection")
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+            detail = _connect_detail(error)
+            return Unreachable(f"{who} cannot be reached: {detail}", provider=who, detail=detail)
+        if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+            return ProviderCrashed(
+                f"{who}: the request cannot be sent: a header or the address holds characters that HTTP forbids",
+                provider=who,
+                detail="a request that cannot be sent",
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return ProviderTimeout(f"{who} fell silent", provider=who, detail="silent")
+        if isinstance(error, zlib.error):
+            return MalformedAnswer(f"{who}: the compressed answer is broken", provider=who, detail="broken compression")
+        if self.phase is Phase.HEAD:
+            return MalformedAnswer(f"{who}: the answer was cut off", provider=who, detail="cut off")
+        if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(_BODY_MISSING):
+            return MalformedAnswer(f"{who} answered with something that is not HTTP", provider=who, detail="not HTTP")
+        if isinstance(error, httpx.TransportError | OSError):
+            return ConnectionLost(f"{who} closed the connection without an answer", provider=who, detail="reset")
+        return ProviderCrashed(
+            f"{who}: the request failed in an unforeseen way ({type(error).__name__})",
+            provider=who,
+            detail=type(error).__name__,
+        )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    waiting: list[BaseException] = [error]
+    seen: set[int] = set()
+    while waiting:
+        cause = waiting.pop()
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting.extend(c for c in (cause.__cause__, cause.__context__) if c is not None)
+        if isinstance(cause, BaseExceptionGroup):
+            waiting.extend(cause.exceptions)
+
+
+def _connect_detail(error: Exception) -> str:
+    """A word or two for why no connection stands."""
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no answer to the connect"
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return "unknown host"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"certificate refused ({cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return "TLS failed"
+        if isinstance(cause, ConnectionRefusedError):
+            return "refused"
+        if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN):
+            return "unreachable"
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNRESET:
+            return "reset while connecting"
+    return "no connection"

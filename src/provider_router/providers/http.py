@@ -1,0 +1,281 @@
+"""HTTPProvider: the one door to httpx. Provider types use its four verbs and never see a client of it."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio.lowlevel
+import httpx
+
+from provider_router.chat import UNWATCHED, ChatRequest, decode, encode
+from provider_router.dialects.failures import ErrorBody, error_of
+from provider_router.dialects.sse import Event, EventParser
+from provider_router.errors import ConnectionLost, MalformedAnswer, ProviderError
+from provider_router.limits import Limits
+from provider_router.providers.config import option
+from provider_router.providers.exchange import Exchange
+from provider_router.providers.provider import Provider
+from provider_router.providers.secrets import Secret
+from provider_router.providers.zones import zone_of_host
+
+WHOLE = "whole"
+"""The type of the event that is no event: one JSON in place of a stream."""
+
+_WRITE_TIMEOUT = 30.0
+_IDLE_CONNECTION = 4.0  # seconds; local servers close theirs after five
+_STALE_TRIES = 8  # connections that had died while idle, before the failure counts
+_ERROR_BYTES = 64 * 1024  # read of an error's body
+_PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
+
+
+class HTTPProvider(Provider):
+    """A provider that speaks HTTP. Its verbs are `get`, `post`, `events` (SSE) and `lines` (NDJSON)."""
+
+    class Config(Provider.Config):
+        """Where the backend is, and what every request to it carries."""
+
+        base_url: str = option(help="address of the API", example="http://localhost:1234/v1", unit="url")
+        headers: Mapping[str, Secret] = option(
+            factory=dict, help="further headers of every request; their values are kept as secrets", sensitive=True
+        )
+        trust_env: bool = option(False, help="use the proxies that the environment names")
+
+    config: Config
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._client: httpx.AsyncClient | None = None
+        self._home: object = None
+        self._headers: dict[str, str] = {
+            "accept-encoding": "identity",
+            "user-agent": "provider-router",
+            **{name.lower(): value.reveal() for name, value in self.config.headers.items()},
+            **self.auth_headers(),
+        }
+
+    def auth_headers(self) -> dict[str, str]:
+        """Headers that prove who asks; a type with credentials overrides this."""
+        return {}
+
+    @property
+    def endpoint(self) -> str:
+        url = urlsplit(self.config.base_url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        return f"{url.scheme}://{(url.hostname or '').lower()}:{port}"
+
+    @property
+    def zone(self) -> str:
+        return self.config.zone or zone_of_host(urlsplit(self.config.base_url).hostname or "")
+
+    # The four verbs
+
+    async def get(self, path: str, *, limits: Limits | None = None) -> Any:
+        """The JSON at a path below the base URL.
+
+        Raises:
+            ProviderError: of the class that fits.
+        """
+        return await self._whole("GET", path, None, limits=limits)
+
+    async def post(self, path: str, body: ChatRequest | Mapping[str, Any], *, limits: Limits | None = None) -> Any:
+        """The JSON that answers this body.
+
+        Raises:
+            ProviderError: of the class that fits.
+        """
+        return await self._whole("POST", path, body, limits=limits)
+
+    async def events(self, path: str, body: ChatRequest | Mapping[str, Any]) -> AsyncGenerator[list[Event]]:
+        """The server-sent events that answer this body, as many at once as one arrival brought.
+
+        Some backends answer a streaming request with one JSON, whatever its Content-Type says: an error, or the
+        whole answer. It comes as a single event of the type `WHOLE`.
+
+        Raises:
+            ProviderError: of the class that fits.
+        """
+        exchange = await self._send("POST", path, body, accept="text/event-stream")
+        try:
+            most = self._bounds(body, None).max_answer_bytes or 1
+            parser = EventParser()
+            first = True
+            while piece := await exchange.read():
+                if first and (head := piece.lstrip()):
+                    first = False
+                    if head[:1] in (b"{", b"<"):
+                        whole = piece + await exchange.read_all(most)
+                        self._json(whole)
+                        yield [Event(whole, WHOLE)]
+                        return
+                if events := parser.feed(piece):
+                    yield events
+                elif parser.pending > most:
+                    raise self._malformed("an event beyond the bound")
+            if events := parser.close():
+                yield events
+        finally:
+            await exchange.aclose()
+
+    async def lines(self, path: str, body: ChatRequest | Mapping[str, Any]) -> AsyncGenerator[list[bytes]]:
+        """The lines (NDJSON) that answer this body, as many at once as one arrival brought, empty ones left out.
+
+        Raises:
+            ProviderError: of the class that fits.
+        """
+        exchange = await self._send("POST", path, body, accept="application/x-ndjson")
+        try:
+            rest: list[bytes] = []
+            while piece := await exchange.read():
+                head, cut, tail = piece.rpartition(b"\n")
+                if not cut:
+                    rest.append(piece)
+                    continue
+                lines = [line for line in b"".join([*rest, head]).split(b"\n") if line.strip()]
+                rest = [tail] if tail else []
+                if lines:
+                    yield lines
+            if line := b"".join(rest).strip():
+                yield [line]
+        finally:
+            await exchange.aclose()
+
+    # How they do it
+
+    async def _whole(
+        self, method: str, path: str, body: ChatRequest | Mapping[str, Any] | None, *, limits: Limits | None
+    ) -> Any:
+        exchange = await self._send(method, path, body, limits=limits)
+        try:
+            data = await exchange.read_all(self._bounds(body, limits).max_answer_bytes or 1)
+        finally:
+            await exchange.aclose()
+        return self._json(data)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: ChatRequest | Mapping[str, Any] | None,
+        *,
+        accept: str = "application/json",
+        limits: Limits | None = None,
+    ) -> Exchange:
+        """The exchange with its head read; an error answer is raised.
+
+        A connection that was reused and had died is no fault of the backend: another is taken at once.
+        """
+        bounds = self._bounds(body, limits)
+        silence = bounds.timeout if accept == "application/json" else max(bounds.first_token or 0, bounds.idle or 0)
+        headers = {"accept": accept, **self._headers}
+        content: bytes | None = None
+        progress = UNWATCHED
+        if isinstance(body, ChatRequest):
+            content, progress = body.body, body.progress
+            headers.update({name.lower(): value for name, value in body.headers.items()})
+        elif body is not None:
+            content = encode(body)
+        if content is not None:
+            headers["content-type"] = "application/json"
+        client = self._client_here()
+        timeout = httpx.Timeout(
+            connect=bounds.connect, read=(silence or 60.0) * _PATIENT, write=_WRITE_TIMEOUT, pool=None
+        ).as_dict()
+        for _ in range(_STALE_TRIES):
+            exchange = Exchange(self.id, progress)
+            try:
+                request = httpx.Request(
+                    method, self.url(path), headers=headers, content=content, extensions={"timeout": timeout}
+                )
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise exchange.translate(error) from None
+            try:
+                await exchange.send(client, request)
+            except ConnectionLost:
+                if exchange.stale:
+                    continue
+                raise
+            if exchange.status >= 300:
+                await self._raise_error(exchange, body)
+            return exchange
+        raise ConnectionLost(f"{self.id} closes every connection that lies idle", provider=self.id, detail="reset")
+
+    def _bounds(self, body: object, limits: Limits | None) -> Limits:
+        said = limits or (body.limits if isinstance(body, ChatRequest) else Limits())
+        return said.over(self.bounds())
+
+    async def _raise_error(self, exchange: Exchange, body: object) -> None:
+        try:
+            data = await exchange.read_all(_ERROR_BYTES)
+        except ProviderError:
+            data = b""
+        finally:
+            await exchange.aclose()
+        if exchange.status < 400:
+            raise self._malformed(
+                f"a redirect to {exchange.headers.get('location', 'nowhere')!r}; baseURL has to name the final address"
+            )
+        model = body.model if isinstance(body, ChatRequest) else None
+        error = self.read_error(exchange.status, data, exchange.headers, model=model)
+        error.args = (self.mask(str(error.args[0])),)
+        raise error
+
+    def _json(self, data: bytes) -> Any:
+        """What the data says, if it is JSON; a web page or anything else is refused."""
+        try:
+            return decode(data)
+        except ValueError:
+            pass
+        what = ErrorBody.parse(data).message if data.strip() else "nothing at all"
+        raise self._malformed(f"{what} where JSON was due", detail="no JSON")
+
+    def _malformed(self, what: str, *, detail: str = "") -> MalformedAnswer:
+        return MalformedAnswer(self.mask(f"{self.id} answered with {what}"), provider=self.id, detail=detail or what)
+
+    def embedded_error(self, body: object, *, model: str | None = None) -> ProviderError | None:
+        """The error inside an answer that has status 200, or None."""
+        error = ErrorBody.read(body)
+        if error is None:
+            return None
+        found = error_of(200, error, who=self.id, model=model)
+        found.args = (self.mask(str(found.args[0])),)
+        return found
+
+    def url(self, path: str) -> str:
+        """The address of a path below the base URL; a path that begins with `/` is below the host."""
+        if path.startswith("/"):
+            parts = urlsplit(self.config.base_url)
+            return f"{parts.scheme}://{parts.netloc}{path}"
+        return f"{self.config.base_url}/{path}"
+
+    def _client_here(self) -> httpx.AsyncClient:
+        """The client of this event loop: connections cannot move from one loop to another."""
+        home = anyio.lowlevel.current_token()
+        if self._client is None or self._home != home:
+            self._home = home
+            secure = self.config.base_url.startswith("https:")
+            self._client = httpx.AsyncClient(
+                transport=self.transport,  # type: ignore[arg-type]
+                verify=_tls() if secure else False,
+                trust_env=self.config.trust_env,
+                limits=httpx.Limits(
+                    max_connections=None, max_keepalive_connections=64, keepalive_expiry=_IDLE_CONNECTION
+                ),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        return self._client
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and self._home == anyio.lowlevel.current_token():
+            await client.aclose()
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One context for all providers: making one costs 20 ms."""
+    return httpx.create_ssl_context()

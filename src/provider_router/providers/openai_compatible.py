@@ -1,0 +1,114 @@
+"""OpenAICompatibleProvider: any backend that speaks OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, ClassVar
+
+from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse, decode
+from provider_router.dialects.sse import COMMENT
+from provider_router.errors import MalformedAnswer
+from provider_router.providers.config import option
+from provider_router.providers.http import WHOLE, HTTPProvider
+from provider_router.providers.provider import ModelInfo, whole_chunk
+from provider_router.providers.secrets import Secret
+
+_DONE = b"[DONE]"
+
+
+class OpenAICompatibleProvider(HTTPProvider):
+    """The paths and bodies of https://platform.openai.com/docs/api-reference, passed through as they are."""
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.AUDIO}
+
+    class Config(HTTPProvider.Config):
+        """With an API key, where the backend wants one."""
+
+        api_key: Secret | None = option(None, help="API key, sent as a bearer token", sensitive=True)
+
+    config: Config
+
+    def auth_headers(self) -> dict[str, str]:
+        key = self.config.api_key
+        return {"authorization": f"Bearer {key.reveal()}"} if key is not None else {}
+
+    def prepared(self, request: ChatRequest) -> ChatRequest:
+        """The request as this backend wants it; a type with wishes of its own overrides this."""
+        return request
+
+    async def chat(self, request: ChatRequest) -> ChatResponse:
+        return self._answer(await self.post("chat/completions", self.prepared(request.changed(stream=...))), request)
+
+    def _answer(self, body: Any, request: ChatRequest) -> ChatResponse:
+        if error := self.embedded_error(body, model=request.model):
+            raise error
+        choices = body.get("choices") if isinstance(body, dict) else None
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise MalformedAnswer(
+                f"{self.id} answered without any choice", provider=self.id, detail="an answer without a choice"
+            )
+        if not isinstance(choices[0].get("message"), dict):
+            raise MalformedAnswer(
+                f"{self.id} answered without a message", provider=self.id, detail="an answer without a message"
+            )
+        return ChatResponse(body)
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
+        bursts = self.events("chat/completions", self.prepared(request.changed(stream=True)))
+        try:
+            async for events in bursts:
+                if events[0].event == WHOLE:
+                    yield whole_chunk(self._answer(decode(events[0].data), request))
+                    return
+                chunks = [ChatChunk(event.data, more=True) for event in events if event.event != COMMENT]
+                if not chunks:
+                    continue
+                done = chunks[-1].data.strip() == _DONE
+                if done:
+                    chunks.pop()
+                if chunks:
+                    chunks[-1].more = False
+                for chunk in chunks:
+                    yield chunk
+                if done:
+                    return
+        finally:
+            await bursts.aclose()
+
+    async def models(self) -> list[ModelInfo]:
+        body = await self.get("models")
+        if error := self.embedded_error(body):
+            raise error
+        listed = body.get("data") if isinstance(body, dict) else body
+        if not isinstance(listed, list):
+            raise MalformedAnswer(f"{self.id} listed no models", provider=self.id, detail="no model list")
+        return [self.model_info(item) for item in listed if isinstance(item, dict) and item.get("id")]
+
+    def model_info(self, item: Mapping[str, Any]) -> ModelInfo:
+        """A listed model. vLLM says `max_model_len`, OpenRouter `context_length`, llama.cpp `meta.n_ctx_train`."""
+        meta = item.get("meta")
+        length = (
+            item.get("max_model_len")
+            or item.get("context_length")
+            or item.get("context_window")
+            or (meta.get("n_ctx_train") if isinstance(meta, Mapping) else None)
+        )
+        name = str(item["id"])
+        return ModelInfo(
+            id=name, context_length=length if isinstance(length, int) else None, chat="embed" not in name, raw=item
+        )
+
+    async def embed(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._passed("embeddings", body)
+
+    async def complete(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._passed("completions", body)
+
+    async def _passed(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = await self.post(path, body)
+        model = body.get("model")
+        if error := self.embedded_error(answer, model=model if isinstance(model, str) else None):
+            raise error
+        if not isinstance(answer, dict):
+            raise MalformedAnswer(f"{self.id} answered with no JSON object", provider=self.id, detail="no JSON object")
+        return answer

@@ -1,0 +1,114 @@
+"""Call: what a caller asked for, taken apart into a request, its needs and its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from provider_router.chat import Capability, ChatFields, ChatRequest, Prompt
+from provider_router.dialects.dialect import Dialect
+from provider_router.dialects.openai_chat import OPENAI_CHAT
+from provider_router.limits import ROUTING, UNSAID, ZONES, Limits
+from provider_router.routing.failover import Policy
+from provider_router.routing.plan import Needs
+from provider_router.routing.snapshot import RoutingSettings
+
+
+class CallOptions(ChatFields, total=False):
+    """What `chat` and `stream` take besides the prompt: the fields of a chat request, and these.
+
+    Attributes:
+        model: the model to ask for, an alias, or `provider/model`; the provider's own choice if left out.
+        provider: ask this provider alone …
+        fallback: … or first, with the others after it.
+        zone: how far the request may go: `loopback`, `lan`, `internet`.
+        timeout: seconds for the whole call, or `Limits(total=, connect=, first_token=, idle=)`.
+        max_attempts: most upstream calls.
+        fallback_on: failure classes that go on to the next provider though they usually stop.
+        extra_body: fields that are not known here.
+        extra_headers: headers for the backend.
+    """
+
+    model: str | None
+    provider: str | None
+    fallback: bool
+    zone: str | None
+    timeout: float | Limits | None
+    max_attempts: int | None
+    fallback_on: Iterable[str]
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+
+
+@frozen(kw_only=True)
+class Call:
+    """One request of a caller. `limits` are the bounds that the caller set, in seconds."""
+
+    request: ChatRequest
+    dialect: Dialect
+    needs: Needs
+    limits: Limits
+    max_attempts: int | None
+    fallback_on: frozenset[str]
+
+    @classmethod
+    def of(cls, prompt: Prompt | ChatRequest, options: CallOptions, *, stream: bool) -> Call:
+        """From what a caller typed.
+
+        Raises:
+            TypeError: for an option that is not known, naming the nearest.
+            ValueError: for a value that cannot be meant.
+        """
+        fields: dict[str, Any] = dict(options)
+        model = fields.pop("model", None)
+        provider = fields.pop("provider", None)
+        fallback = fields.pop("fallback", False)
+        zone = fields.pop("zone", None)
+        timeout = fields.pop("timeout", None)
+        max_attempts = fields.pop("max_attempts", None)
+        fallback_on = ROUTING["fallbackOn"].parse(tuple(fields.pop("fallback_on", ())))
+        extra_body = fields.pop("extra_body", None)
+        extra_headers = fields.pop("extra_headers", None)
+        if zone is not None and zone not in ZONES:
+            raise ValueError(f"zone: {zone!r} is not one of {', '.join(ZONES)}")
+        if max_attempts is not None and max_attempts < 1:
+            raise ValueError(f"max_attempts: must be 1 or more, not {max_attempts}")
+        request = ChatRequest.of(
+            prompt, model=model, stream=stream, extra_body=extra_body, extra_headers=extra_headers, fields=fields
+        )
+        dialect = OPENAI_CHAT
+        capabilities = dialect.needs(request) | ({Capability.STREAMING} if stream else frozenset())
+        return cls(
+            request=request,
+            dialect=dialect,
+            needs=Needs(
+                model=request.model,
+                provider=provider,
+                fallback=fallback,
+                zone=zone,
+                capabilities=capabilities,
+                prompt_floor=dialect.prompt_floor(request),
+            ),
+            limits=_limits(timeout),
+            max_attempts=max_attempts,
+            fallback_on=frozenset(fallback_on),
+        )
+
+    def policy(self, settings: RoutingSettings, *, stream: bool) -> Policy:
+        """What holds for this call: what the caller said, else the settings."""
+        return Policy(
+            stream=stream,
+            total=self.limits.total,
+            limits=self.limits,
+            max_attempts=self.max_attempts or settings.max_attempts,
+            max_wait=settings.max_wait,
+            fallback_on=self.fallback_on or frozenset(settings.fallback_on),
+        )
+
+
+def _limits(timeout: float | Limits | None) -> Limits:
+    if timeout is None:
+        return UNSAID
+    return timeout if isinstance(timeout, Limits) else Limits(total=timeout)

@@ -1,0 +1,246 @@
+"""The plan: who will be asked, in which order, and why the others not. Pure: the same inputs give the same plan."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from attrs import evolve, field, frozen
+
+from provider_router.chat import Capability
+from provider_router.errors import Skipped, UnknownModel, UnknownProvider
+from provider_router.limits import Limits
+from provider_router.providers.zones import strictest, within
+from provider_router.routing.health import Condition, Health, Key, State
+from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
+
+
+@frozen(kw_only=True)
+class Needs:
+    """What a request needs of whoever answers it.
+
+    Attributes:
+        model: as the caller named it, or None.
+        provider: the only provider to ask, or the first one if `fallback`.
+        fallback: whether the others follow a named provider.
+        zone: how far the request may go.
+        capabilities: what it cannot do without.
+        prompt_floor: the least number of tokens of its prompt.
+    """
+
+    model: str | None = None
+    provider: str | None = None
+    fallback: bool = False
+    zone: str | None = None
+    capabilities: frozenset[Capability] = frozenset()
+    prompt_floor: int = 0
+
+
+@frozen(kw_only=True)
+class Candidate:
+    """A provider to ask, with the model as it calls it.
+
+    Attributes:
+        model: None where the provider's own choice is taken.
+        asked: the model that the request named, which is our id for it.
+        state: `ready`, or why it comes last (`open`, `throttled`, `flagged`, `full`, …).
+        reason: why it stands where it does.
+        until: when that ends, if it is known.
+    """
+
+    provider: str
+    model: str | None
+    asked: str | None
+    view: ProviderView = field(repr=False)
+    link: ProviderLink | None = field(default=None, repr=False)
+    zone: str | None = field(default=None, repr=False)
+    state: str = State.READY
+    reason: str = ""
+    until: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.provider, self.view.endpoint or self.provider, self.model)
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of an attempt: the link's over the provider's."""
+        return self.link.limits.over(self.view.limits) if self.link else self.view.limits
+
+    @property
+    def max_parallel(self) -> int | None:
+        bounds = (self.view.max_parallel, self.link.max_parallel if self.link else None)
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    def __str__(self) -> str:
+        note = f", {self.reason}" if self.reason else ""
+        return f"{self.provider}: {self.state}{note}"
+
+
+@frozen(kw_only=True)
+class Plan:
+    """For each model asked, every configured provider exactly once: a candidate, in order, or skipped.
+
+    Iterating gives the candidates first, then the skipped ones; both have `provider`, `model`, `state`, `reason`
+    and `until`.
+    """
+
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[Skipped, ...]
+    needs: Needs = Needs()
+    revision: int = 0
+
+    def __iter__(self) -> Iterator[Candidate | Skipped]:
+        yield from self.candidates
+        yield from self.skipped
+
+    def __len__(self) -> int:
+        return len(self.candidates) + len(self.skipped)
+
+
+def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: datetime) -> Plan:
+    """Who to ask for this request.
+
+    Args:
+        needs: of the request.
+        snapshot: the configuration.
+        health: what is known of the providers.
+        now: the moment on the clock that `health` was told.
+        at: the same moment for people.
+
+    Raises:
+        UnknownModel: no provider serves the model and none takes any name.
+        UnknownProvider: the named provider does not exist.
+    """
+    needs = _pinned(needs, snapshot)
+    if needs.model is not None:
+        _known(needs.model, snapshot)
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
+    for model in _models(needs.model, snapshot):
+        found: list[Candidate] = []
+        for view in snapshot.providers:
+            entry = _judge(view, model, needs, snapshot)
+            if isinstance(entry, Skipped):
+                skipped.append(entry)
+            else:
+                found.append(entry)
+        found = [_conditioned(candidate, health, now, at) for candidate in found]
+        found.sort(key=lambda candidate: _rank(candidate, snapshot, needs))
+        candidates += found
+    # A model's fallbacks come after every candidate of the model itself, but what cannot answer at present comes last.
+    candidates.sort(key=lambda candidate: _lateness(candidate, at))
+    return Plan(candidates=tuple(candidates), skipped=tuple(skipped), needs=needs, revision=snapshot.revision)
+
+
+def _pinned(needs: Needs, snapshot: Snapshot) -> Needs:
+    """`id/model` names the provider too, where `id` is one and no model has the full name."""
+    if needs.provider is None and needs.model and "/" in needs.model:
+        head, _, rest = needs.model.partition("/")
+        if rest and snapshot.provider(head) is not None and needs.model not in snapshot.model_names():
+            needs = evolve(needs, provider=head, model=rest)
+    if needs.provider is not None and snapshot.provider(needs.provider) is None:
+        raise UnknownProvider(_unknown("provider", needs.provider, [view.id for view in snapshot.providers]))
+    return needs
+
+
+def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 3, 0.5)
+    if near:
+        return f"no {noun} is called {name!r}; did you mean {' or '.join(near)}?"
+    if known:
+        shown = ", ".join(sorted(known)[:10]) + (", …" if len(known) > 10 else "")
+        return f"no {noun} is called {name!r}; there are {shown}"
+    return f"no {noun} is called {name!r}; there is none yet"
+
+
+def _known(model: str, snapshot: Snapshot) -> None:
+    if model in snapshot.model_names() or any(view.takes_any_model for view in snapshot.providers):
+        return
+    if not snapshot.providers:
+        return
+    raise UnknownModel(_unknown("model", model, sorted(snapshot.model_names())))
+
+
+def _models(model: str | None, snapshot: Snapshot) -> list[str | None]:
+    """The model itself, its alias followed, then its fallbacks; each once."""
+    found: list[str | None] = []
+
+    def add(name: str | None) -> None:
+        if name is not None:
+            seen = {name}
+            while (view := snapshot.models.get(name)) and view.alias_of and view.alias_of not in seen:
+                name = view.alias_of
+                seen.add(name)
+        if name in found:
+            return
+        found.append(name)
+        view = snapshot.models.get(name) if name is not None else None
+        for further in view.fallbacks if view else ():
+            add(further)
+
+    add(model)
+    return found
+
+
+def _judge(view: ProviderView, model: str | None, needs: Needs, snapshot: Snapshot) -> Candidate | Skipped:
+    def skip(reason: str, until: datetime | None = None) -> Skipped:
+        return Skipped(provider=view.id, model=model, reason=reason, until=until)
+
+    if needs.provider is not None and view.id != needs.provider and not needs.fallback:
+        return skip(f"the request is for {needs.provider} alone")
+    if not view.enabled:
+        return skip("disabled")
+    if view.problem:
+        return skip(view.problem, view.until)
+    link = view.links.get(model) if model is not None else view.default_link
+    if model is not None and link is None and not view.takes_any_model:
+        return skip(f"does not serve {model}")
+    remote = link.remote_name if link else (model or view.default_model)
+    offered = link.capabilities if link else view.capabilities
+    if lacking := sorted(needs.capabilities - offered):
+        return skip(f"lacks {', '.join(lacking)}")
+    known = snapshot.models.get(link.model if link else model or "")
+    zone = strictest(needs.zone, known.zone if known else None, snapshot.settings.zone)
+    if not within(view.zone, zone):
+        return skip(f"lies in the zone {view.zone}, and the request stays within {zone}")
+    if link and link.context_length is not None and needs.prompt_floor > link.context_length:
+        return skip(f"takes {link.context_length} tokens, and the prompt has at least {needs.prompt_floor}")
+    return Candidate(
+        provider=view.id, model=remote, asked=link.model if link else model, view=view, link=link, zone=zone
+    )
+
+
+def _conditioned(candidate: Candidate, health: Health, now: float, at: datetime) -> Candidate:
+    condition = health.condition(candidate.key, now, max_parallel=candidate.max_parallel)
+    if condition.state is State.READY:
+        return candidate
+    return evolve(candidate, state=condition.state, reason=condition.reason, until=moment(condition, now=now, at=at))
+
+
+def moment(condition: Condition, *, now: float, at: datetime) -> datetime | None:
+    """When a condition ends, for people: `at` is the moment that the clock calls `now`."""
+    return None if condition.until is None else at + timedelta(seconds=condition.until - now)
+
+
+def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, int, bool, str]:
+    view = candidate.view
+    return (
+        view.id != needs.provider,
+        candidate.link is None and needs.model is not None,
+        view.id != snapshot.active,
+        -view.priority,
+        candidate.state == State.BUSY,
+        view.id,
+    )
+
+
+_ASKED_LAST = (State.FULL, State.THROTTLED, State.OPEN, State.FLAGGED)
+
+
+def _lateness(candidate: Candidate, at: datetime) -> float:
+    """0 for what can be asked at once; the rest by how soon it can be, in seconds, and after all of those."""
+    if candidate.state not in _ASKED_LAST:
+        return 0.0
+    return 1.0 + max(0.0, (candidate.until - at).total_seconds()) if candidate.until else 1.0

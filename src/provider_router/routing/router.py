@@ -1,0 +1,318 @@
+"""AsyncRouter: one door to all providers, on asyncio and trio."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from attrs import frozen
+
+from provider_router import home
+from provider_router.chat import Capability, ChatRequest, ChatResponse, Prompt
+from provider_router.dialects.openai_chat import OPENAI_CHAT
+from provider_router.errors import NoCandidates, ProviderError, ProviderRouterError
+from provider_router.limits import UNSAID, ZONES
+from provider_router.providers.provider import ModelInfo, Provider
+from provider_router.routing import plan as planning
+from provider_router.routing.call import Call, CallOptions
+from provider_router.routing.driver import Clock, Driver
+from provider_router.routing.failover import Failover, Policy
+from provider_router.routing.health import Condition, Health, Key, RetryBudget, State
+from provider_router.routing.plan import Needs, Plan
+from provider_router.routing.registry import ProviderRegistry
+from provider_router.routing.slots import SlotQueue
+from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.stream import AsyncChatStream
+
+NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`, or pass providers=[…] to the Router"
+
+
+@frozen(kw_only=True)
+class CheckResult:
+    """How a provider's check went. `duration` is in seconds; `error` is None if it answered."""
+
+    provider: str
+    ok: bool
+    duration: float
+    detail: str = ""
+    models: int | None = None
+    error: ProviderRouterError | None = None
+
+
+@frozen(kw_only=True)
+class ProviderHealth:
+    """How a provider stands: `ready`, or why it is asked after the others, and until when."""
+
+    provider: str
+    type: str
+    state: str
+    reason: str = ""
+    until: datetime | None = None
+    in_flight: int = 0
+    priority: int = 0
+    active: bool = False
+
+
+class AsyncRouter:
+    """One door to all providers: in the plan's order, each failure understood.
+
+    Args:
+        database: the configuration's file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
+        providers: ready providers in place of a database, the first with the highest priority.
+        plugins: the provider types; those that are installed unless given.
+        clock: seconds that only go forward.
+        seed: of every random choice, so that a run can be repeated.
+    """
+
+    def __init__(
+        self,
+        database: str | Path | None = None,
+        *,
+        providers: Sequence[Provider] | None = None,
+        plugins: Any = None,
+        clock: Clock = time.monotonic,
+        seed: int | None = None,
+    ) -> None:
+        self._clock = clock
+        self._rng = random.Random(seed)  # noqa: S311 - jitter, no secret
+        self._budget = RetryBudget()
+        self._slots = SlotQueue()
+        self.registry = ProviderRegistry(
+            providers=providers,
+            database=home.database_path(database) if providers is None else None,
+            plugins=plugins,
+            health=Health(rng=self._rng),
+            clock=clock,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections and the database. May be called twice."""
+        await self.registry.aclose()
+
+    # Asking
+
+    async def chat(self, prompt: Prompt | ChatRequest, **options: Unpack[CallOptions]) -> ChatResponse:
+        """One answer from whoever the plan names first and can give it.
+
+        Args:
+            prompt: a text, a list of messages, or a whole body as a mapping.
+            **options: see `CallOptions`: the fields of a chat request, `model`, `provider`, `fallback`, `zone`,
+                `timeout` (seconds for the whole call, or `Limits`), `extra_body`, `extra_headers`.
+
+        Raises:
+            ProviderError: the decisive failure, as its own class, with `.attempts`.
+            NoCandidates: nobody could be asked.
+            DeadlineExceeded: the total time is up.
+            UnknownModel: no provider serves the model.
+            TypeError: for an option that is not known, naming the nearest.
+        """
+        call = Call.of(prompt, options, stream=False)
+        driver = await self._driver(call, stream=False)
+        response = await driver.chat()
+        response.provider = driver.provider
+        response.attempts = tuple(driver.machine.attempts)
+        response.skipped = driver.machine.plan.skipped
+        return response
+
+    def stream(self, prompt: Prompt | ChatRequest, **options: Unpack[CallOptions]) -> AsyncChatStream:
+        """The same answer in pieces: `async with router.stream(…) as stream: async for chunk in stream: …`.
+
+        Args:
+            prompt: as for `chat`.
+            **options: as for `chat`.
+
+        Raises:
+            TypeError: for an option that is not known. What else `chat` raises comes on entering.
+            StreamInterrupted: while iterating, where the stream breaks off after its first text.
+        """
+        call = Call.of(prompt, options, stream=True)
+        return AsyncChatStream(lambda: self._driver(call, stream=True), call.dialect)
+
+    async def embed(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
+        """An embeddings request, passed through: `{"model": …, "input": …}` → `{"data": [{"embedding": …}]}`.
+
+        Raises:
+            ProviderError: the failure of the last provider that could be asked.
+            NoCandidates: no provider makes embeddings of this model.
+        """
+        return await self._pass_through(body, Capability.EMBEDDINGS, provider)
+
+    async def complete(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
+        """A text completion, passed through: `{"model": …, "prompt": …}` → `{"choices": [{"text": …}]}`.
+
+        Raises:
+            ProviderError: the failure of the last provider that could be asked.
+            NoCandidates: no provider completes text with this model.
+        """
+        return await self._pass_through(body, Capability.COMPLETION, provider)
+
+    # Looking
+
+    async def plan(
+        self,
+        model: str | None = None,
+        *,
+        provider: str | None = None,
+        fallback: bool = False,
+        zone: str | None = None,
+        needs: Sequence[str] = ("chat",),
+    ) -> Plan:
+        """Who would be asked now, in which order, and why the others not.
+
+        Args:
+            model: as for `chat`.
+            provider: as for `chat`.
+            fallback: as for `chat`.
+            zone: as for `chat`.
+            needs: capabilities that the request would need.
+
+        Raises:
+            UnknownModel: no provider serves the model.
+            UnknownProvider: there is no such provider.
+            ValueError: for a zone or a capability that does not exist.
+        """
+        if zone is not None and zone not in ZONES:
+            raise ValueError(f"zone: {zone!r} is not one of {', '.join(ZONES)}")
+        return self._plan(
+            Needs(
+                model=model,
+                provider=provider,
+                fallback=fallback,
+                zone=zone,
+                capabilities=frozenset(Capability(need) for need in needs),
+            ),
+            await self.registry.refresh(),
+        )
+
+    async def check(self, provider: str) -> CheckResult:
+        """Ask a provider whether it answers. A good check ends whatever was held against it.
+
+        Raises:
+            UnknownProvider: there is no such provider.
+            ConfigError: it cannot be made; the message says why.
+        """
+        await self.registry.refresh()
+        self.registry.get(provider)
+        live = self.registry.take(provider)
+        begun = self._clock()
+        try:
+            checked = await live.provider.check()
+        except ProviderError as error:
+            return CheckResult(
+                provider=provider, ok=False, duration=self._clock() - begun, detail=error.detail, error=error
+            )
+        finally:
+            await self.registry.give_back(live)
+        self.registry.health.forgive(provider, live.provider.endpoint)
+        return CheckResult(
+            provider=provider,
+            ok=True,
+            duration=self._clock() - begun,
+            detail=checked.detail,
+            models=checked.models,
+        )
+
+    async def models(self, provider: str) -> list[ModelInfo]:
+        """The models that a provider's backend lists.
+
+        Raises:
+            UnknownProvider: there is no such provider.
+            ProviderError: it cannot be asked.
+        """
+        await self.registry.refresh()
+        self.registry.get(provider)
+        live = self.registry.take(provider)
+        try:
+            return await live.provider.models()
+        finally:
+            await self.registry.give_back(live)
+
+    async def health(self) -> list[ProviderHealth]:
+        """How every provider stands, the highest priority first."""
+        snapshot = await self.registry.refresh()
+        now, at = self._clock(), datetime.now(UTC)
+        views = sorted(snapshot.providers, key=lambda v: (v.id != snapshot.active, -v.priority, v.id))
+        return [self._health_of(view, snapshot, now, at) for view in views]
+
+    def _health_of(self, view: ProviderView, snapshot: Snapshot, now: float, at: datetime) -> ProviderHealth:
+        health = self.registry.health
+        condition = health.condition(
+            Key(view.id, view.endpoint, view.default_model), now, max_parallel=view.max_parallel
+        )
+        if view.problem:
+            condition = Condition(State.READY, view.problem)
+        state = "disabled" if not view.enabled else "unusable" if view.problem else str(condition.state)
+        return ProviderHealth(
+            provider=view.id,
+            type=view.type,
+            state=state,
+            reason=condition.reason,
+            until=planning.moment(condition, now=now, at=at),
+            in_flight=health.in_flight.get(view.id, 0),
+            priority=view.priority,
+            active=view.id == snapshot.active,
+        )
+
+    # How
+
+    async def _driver(self, call: Call, *, stream: bool) -> Driver:
+        snapshot = await self.registry.refresh()
+        plan = self._plan(call.needs, snapshot)
+        request = call.request
+        if plan.needs.model != call.needs.model:
+            request = request.changed(model=plan.needs.model)
+        return Driver(
+            self._machine(plan, call.policy(snapshot.settings, stream=stream)),
+            request,
+            call.dialect,
+            registry=self.registry,
+            slots=self._slots,
+            clock=self._clock,
+        )
+
+    def _machine(self, plan: Plan, policy: Policy) -> Failover:
+        return Failover(
+            plan, policy, health=self.registry.health, budget=self._budget, now=self._clock(), rng=self._rng
+        )
+
+    def _plan(self, needs: Needs, snapshot: Snapshot) -> Plan:
+        if not snapshot.providers:
+            raise NoCandidates(NOTHING_CONFIGURED)
+        return planning.plan(needs, snapshot, self.registry.health, now=self._clock(), at=datetime.now(UTC))
+
+    async def _pass_through(
+        self, body: Mapping[str, Any], capability: Capability, provider: str | None
+    ) -> Mapping[str, Any]:
+        model = body.get("model")
+        snapshot = await self.registry.refresh()
+        plan = self._plan(
+            Needs(
+                model=model if isinstance(model, str) else None,
+                provider=provider,
+                capabilities=frozenset({capability}),
+            ),
+            snapshot,
+        )
+        policy = Policy(max_attempts=snapshot.settings.max_attempts, limits=UNSAID)
+        driver = Driver(
+            self._machine(plan, policy),
+            ChatRequest(body),
+            OPENAI_CHAT,
+            registry=self.registry,
+            slots=self._slots,
+            clock=self._clock,
+        )
+        return await driver.pass_through(capability)

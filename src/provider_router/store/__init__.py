@@ -1,0 +1,37 @@
+"""What is kept: the configuration's database. The one door to SQLite."""
+
+from provider_router.store.configuration import Configuration
+from provider_router.store.probe import Probe
+from provider_router.store.records import (
+    ChangeRecord,
+    CredentialRecord,
+    LinkRecord,
+    ModelRecord,
+    OptionRecord,
+    ProviderRecord,
+    SettingRecord,
+    now,
+    record_of,
+    row_of,
+)
+from provider_router.store.store import Store
+from provider_router.store.values import Json, Kind, kind_of
+
+__all__ = [
+    "Store",
+    "Configuration",
+    "Probe",
+    "ProviderRecord",
+    "OptionRecord",
+    "ModelRecord",
+    "LinkRecord",
+    "SettingRecord",
+    "CredentialRecord",
+    "ChangeRecord",
+    "Json",
+    "Kind",
+    "kind_of",
+    "now",
+    "record_of",
+    "row_of",
+]
