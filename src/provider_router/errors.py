@@ -9,7 +9,7 @@
     │   └── PluginLoadError
     ├── StoreError                  the database file itself
     │   └── NewerDatabase  DatabaseLocked  ForeignDatabase  CorruptDatabase  DatabaseNotWritable
-    ├── NoCandidates                nobody is left to ask: .skipped .retry_after
+    ├── NoCandidates                nobody is left to ask: .skipped .retry_after .attempts
     ├── DeadlineExceeded            the caller's total time is up: .attempts
     └── ProviderError               a backend failed: .provider .model .failure .status .retry_after .attempts
         ├── Unreachable             connect             ├── ModelUnavailable      model_unavailable
@@ -61,7 +61,7 @@ def duration_text(seconds: float) -> str:
     """`0.0021` → `2 ms`, `1.34` → `1.3 s`, `75` → `75 s`."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from attrs import evolve, fields, frozen
 
+from provider_router.errors import Failure
+
 # Routing (the numbers that are no option)
 
 CONNECT_NEAR: Final = 3.0  # seconds to connect on loopback and private networks
@@ -78,8 +80,11 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         for field in fields(Limits):
             value = getattr(self, field.name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise ValueError(f"{field.name}: must be a positive number of seconds, not {value!r}")
+            whole = field.name == "max_answer_bytes"
+            fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if value is not None and not (fits and value > 0):
+                meant = "whole number of bytes" if whole else "number of seconds"
+                raise ValueError(f"{field.name}: must be a positive {meant}, not {value!r}")
 
     def over(self, other: Limits) -> Limits:
         """These limits, with what they leave open filled from `other`."""
@@ -100,8 +105,10 @@ DEFAULT_LIMITS: Final = Limits(
 )
 
 
-_UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)\s*\Z")
+_UNITS: Final[Mapping[str, int]] = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}  # in milliseconds
+_LONGEST: Final = 100 * 365 * 86_400_000  # beyond it the arithmetic of floats and dates breaks down
+_DURATION = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|min|m|h)\s*\Z", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"\s*\d{1,15}\s*\Z", re.ASCII)
 
 
 def parse_duration(value: object) -> float:
@@ -111,23 +118,24 @@ def parse_duration(value: object) -> float:
         ValueError: for anything else, above all a bare number under 1,000, where nobody can tell
             whether seconds or milliseconds were meant.
     """
-    if isinstance(value, str):
-        if match := _DURATION.match(value):
-            seconds = float(match[1]) * _UNITS[match[2]]
-            if seconds <= 0:
-                raise ValueError(f"{value!r} is no time at all; write a positive duration such as 30s")
-            return seconds
-        if not re.fullmatch(r"\s*\d+\s*", value):
-            raise ValueError(f"{value!r} is no duration; write 30s, 500ms or 2m")
+    if isinstance(value, str) and (match := _DURATION.match(value)):
+        milliseconds = float(match[1]) * _UNITS[match[2]]
+    else:
+        milliseconds = _bare_milliseconds(value)
+    if not 1 <= milliseconds <= _LONGEST:
+        raise ValueError(f"{value!r}: a duration lies between 1ms and a hundred years; write 30s, 500ms or 2m")
+    return milliseconds / 1000
+
+
+def _bare_milliseconds(value: object) -> float:
+    if isinstance(value, str) and _WHOLE_NUMBER.match(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value % 1):
         raise ValueError(f"{value!r} is no duration; write 30s, 500ms or 2m")
-    if value < 0:
-        raise ValueError("a duration cannot be negative")
-    if value < 1000:
+    if 0 < value < 1000:
         number = int(value)
         raise ValueError(f"{number}: seconds or milliseconds? write {number}s or {number}ms")
-    return float(value) / 1000.0
+    return value
 
 
 def duration_ms(seconds: float) -> int:
@@ -136,7 +144,7 @@ def duration_ms(seconds: float) -> int:
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value):
+    if isinstance(value, str) and _WHOLE_NUMBER.match(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{value!r} is no whole number of 1 or more")
@@ -160,17 +168,21 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return parse
 
 
-def _failures(value: object) -> tuple[str, ...]:
-    from provider_router.errors import Failure
+# After these nobody else can be asked: the caller has had a part of the answer, or has gone.
+_FINAL: Final = (Failure.TRUNCATED, Failure.STALLED, Failure.CANCELLED)
+_FALLBACK: Final = tuple(sorted(str(failure) for failure in Failure if failure not in _FINAL))
 
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+def _failures(value: object) -> tuple[str, ...]:
+    names = [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         raise ValueError(f"{value!r} is no list of failure classes")
-    known = {str(failure) for failure in Failure}
     for name in names:
-        if name not in known:
-            raise ValueError(f"{name!r} is no failure class; they are {', '.join(sorted(known))}")
-    return tuple(names)
+        if name in _FINAL:
+            raise ValueError(f"{name!r} comes when nobody else can be asked any more; choose of {', '.join(_FALLBACK)}")
+        if name not in _FALLBACK:
+            raise ValueError(f"{name!r} is no failure class; they are {', '.join(_FALLBACK)}")
+    return tuple(str(name) for name in names)
 
 
 @frozen

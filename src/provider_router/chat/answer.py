@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,8 +24,8 @@ class Usage:
 
     @classmethod
     def read(cls, usage: object) -> Usage | None:
-        """From `{"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21, …}`, or None."""
-        if not isinstance(usage, Mapping):
+        """From `{"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21, …}`; None where nothing is said."""
+        if not isinstance(usage, Mapping) or not usage:
             return None
         prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         return cls(
@@ -38,7 +39,9 @@ class Usage:
 
 def _count(mapping: object, name: str) -> int:
     value = mapping.get(name) if isinstance(mapping, Mapping) else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return 0
+    return max(0, int(value))
 
 
 @frozen
@@ -70,6 +73,7 @@ def content_text(content: object) -> str:
 
 
 def read_tool_calls(calls: object) -> list[ToolCall]:
+    """The calls of a message. Arguments are JSON text; some backends send the JSON itself."""
     found = []
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
@@ -83,6 +87,19 @@ def read_tool_calls(calls: object) -> list[ToolCall]:
                 )
             )
     return found
+
+
+def reasoning_text(message: Mapping[str, Any]) -> str:
+    """The reasoning in a message or a delta, under either of its two names."""
+    for name in ("reasoning_content", "reasoning"):
+        value = message.get(name)
+        if value and isinstance(value, str):
+            return value
+    return ""
+
+
+def text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def first_choice(choices: object) -> Mapping[str, Any]:

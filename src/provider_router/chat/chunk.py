@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from provider_router.chat.answer import Usage, content_text, first_choice, usage_to_wire
+from provider_router.chat.answer import (
+    Usage,
+    content_text,
+    first_choice,
+    reasoning_text,
+    text_or_none,
+    usage_to_wire,
+)
 from provider_router.chat.json_text import decode, encode
 
 
 class ChatChunk:
     """One piece of a stream. Decoded when somebody looks, and forwarded as it came when nobody does.
+
+    A broken one says nothing: only `raw` raises.
 
     Attributes:
         more: another chunk of the same arrival follows, so the next one costs no wait.
@@ -85,9 +94,16 @@ class ChatChunk:
             self._raw = raw
         return self._raw
 
+    def _get(self, name: str) -> Any:
+        try:
+            return self.raw.get(name)
+        except ValueError:
+            return None
+
     @property
     def delta(self) -> Mapping[str, Any]:
-        delta = first_choice(self.raw.get("choices")).get("delta")
+        """What the first choice adds."""
+        delta = first_choice(self._get("choices")).get("delta")
         return delta if isinstance(delta, Mapping) else {}
 
     @property
@@ -96,29 +112,28 @@ class ChatChunk:
 
     @property
     def reasoning(self) -> str:
-        return str(self.delta.get("reasoning_content") or self.delta.get("reasoning") or "")
+        return reasoning_text(self.delta)
 
     @property
     def tool_calls(self) -> Sequence[Mapping[str, Any]]:
         """Deltas as on the wire; the first of a call has its id and name."""
         calls = self.delta.get("tool_calls")
-        return calls if isinstance(calls, list) else ()
+        return [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else ()
 
     @property
     def finish_reason(self) -> str | None:
-        return first_choice(self.raw.get("choices")).get("finish_reason")
+        return text_or_none(first_choice(self._get("choices")).get("finish_reason"))
 
     @property
     def usage(self) -> Usage | None:
-        return Usage.read(self.raw.get("usage"))
+        return Usage.read(self._get("usage"))
 
     @property
     def model(self) -> str | None:
-        model = self.raw.get("model")
-        return model if isinstance(model, str) else None
+        return text_or_none(self._get("model"))
 
     def __str__(self) -> str:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<ChatChunk {self.data[:80]!r}>"
+        return f"<ChatChunk {self._raw if self._data is None else self._data[:80]!r}>"

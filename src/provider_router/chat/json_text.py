@@ -22,12 +22,12 @@ def encode(body: object) -> bytes:
 
 
 def decode(data: bytes | str) -> Any:
-    """Whatever JSON says. The standard parser, because backends send lone surrogates, NaN and BOMs.
+    """Whatever JSON says.
 
     Raises:
         ValueError: for anything that is no JSON, nesting too deep included.
     """
     try:
-        return json.loads(data)
+        return json.loads(data.removeprefix("\ufeff") if isinstance(data, str) else data)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None

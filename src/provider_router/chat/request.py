@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
+from provider_router.chat.answer import text_or_none
 from provider_router.chat.json_text import decode, encode
 from provider_router.chat.messages import Message, Prompt, user
+from provider_router.errors import RequestRejected
 from provider_router.limits import UNSAID, Limits
 
 
@@ -62,6 +64,10 @@ class ChatFields(TypedDict, total=False):
 
 _FIELDS = frozenset(ChatFields.__annotations__)
 _KNOWN = _FIELDS | {"model", "messages", "stream"}
+# What a call takes beside the fields, for the hint at a misspelt one.
+_CALL_OPTIONS = frozenset(
+    ["model", "provider", "fallback", "zone", "timeout", "max_attempts", "fallback_on", "extra_body", "extra_headers"]
+)
 
 
 class Progress(Protocol):
@@ -141,7 +147,7 @@ class ChatRequest:
             prompt: see above.
             model: the model to ask for; wins over the body's.
             stream: whether the answer is to be streamed; None leaves the body as it is.
-            extra_body: fields that are not known here; they win over everything.
+            extra_body: fields that are not known here; they win over everything but `stream`.
             extra_headers: headers for the backend.
             fields: fields of `ChatFields`; those that are None are left out.
 
@@ -149,35 +155,22 @@ class ChatRequest:
             TypeError: for a field that is not known, naming the nearest, and for a prompt of another kind.
             ValueError: for a body without messages.
         """
-        if isinstance(prompt, ChatRequest):
-            body: dict[str, Any] = dict(prompt.raw)
-            extra_headers = {**prompt.headers, **(extra_headers or {})}
-        elif isinstance(prompt, str):
-            body = {"messages": [user(prompt)]}
-        elif isinstance(prompt, Mapping):
-            if "messages" not in prompt and "role" in prompt:
-                body = {"messages": [prompt]}
-            else:
-                body = dict(prompt)
-        elif isinstance(prompt, list | tuple):
-            body = {"messages": list(prompt)}
-        else:
-            raise TypeError(f"a prompt is a text, a list of messages or a whole body, not {type(prompt).__name__}")
+        changes: dict[str, Any] = {}
         for name, value in (fields or {}).items():
             if name not in _FIELDS:
                 raise TypeError(_unknown_field(name))
             if value is not None:
-                body[name] = value
+                changes[name] = value
         if model is not None:
-            body["model"] = model
-        if extra_body:
-            body.update(extra_body)
-        if stream:
-            body["stream"] = True
-        elif stream is not None:
-            body.pop("stream", None)
-        _check_messages(body)
-        return cls(body, headers=extra_headers)
+            changes["model"] = model
+        changes.update(extra_body or {})
+        request = prompt if isinstance(prompt, ChatRequest) else cls(_body_of(prompt))
+        request = request.changed(**changes)
+        if stream is not None:
+            request = request.streamed() if stream else request.plain()
+        _check_messages(request.raw)
+        request.headers = {**request.headers, **(extra_headers or {})}
+        return request
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -192,16 +185,23 @@ class ChatRequest:
 
     @property
     def body(self) -> bytes:
-        """The body as it goes over the wire."""
+        """The body as it goes over the wire.
+
+        Raises:
+            RequestRejected: for what JSON cannot hold; no backend is to blame for it, and none could take it.
+        """
         if self._bytes is None:
-            self._bytes = encode(self._raw)
+            try:
+                self._bytes = encode(self._raw)
+            except ValueError as error:
+                raise RequestRejected(f"the request cannot be sent: {error}", detail="no JSON") from None
         return self._bytes
 
-    def changed(self, **fields: Any) -> ChatRequest:
+    def changed(self, /, **fields: Any) -> ChatRequest:
         """A copy with these body fields set; a field set to `...` is taken out. The same body if nothing differs."""
         raw = self.raw
         if all(
-            (name not in raw) if value is ... else (name in raw and raw[name] == value)
+            (name not in raw) if value is ... else (name in raw and _same(raw[name], value))
             for name, value in fields.items()
         ):
             body: Mapping[str, Any] | bytes = self._bytes if self._bytes is not None else raw
@@ -228,17 +228,28 @@ class ChatRequest:
         copy._raw = self._raw
         return copy
 
+    def streamed(self) -> ChatRequest:
+        """A copy that asks for a stream; the same body if it does already."""
+        return self.changed() if self.stream else self.changed(stream=True)
+
+    def plain(self) -> ChatRequest:
+        """A copy that asks for a whole answer, without what only streams carry; the same body if it does already."""
+        return self.changed(stream=..., stream_options=...) if self.stream else self.changed()
+
     def _with(self, body: Mapping[str, Any] | bytes) -> ChatRequest:
         return ChatRequest(body, headers=self.headers, limits=self.limits, zone=self.zone, progress=self.progress)
 
+    def _list(self, name: str) -> Sequence[Any]:
+        value = self.raw.get(name)
+        return value if isinstance(value, list | tuple) else ()
+
     @property
     def model(self) -> str | None:
-        value = self.raw.get("model")
-        return value if isinstance(value, str) and value else None
+        return text_or_none(self.raw.get("model"))
 
     @property
     def messages(self) -> Sequence[Message]:
-        return self.raw.get("messages") or ()
+        return self._list("messages")
 
     @property
     def stream(self) -> bool:
@@ -255,11 +266,11 @@ class ChatRequest:
     @property
     def stop(self) -> list[str]:
         value = self.raw.get("stop")
-        return [value] if isinstance(value, str) else list(value or ())
+        return [value] if isinstance(value, str) else list(self._list("stop"))
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        return self.raw.get("tools") or ()
+        return self._list("tools")
 
     @property
     def tool_choice(self) -> str | Mapping[str, Any] | None:
@@ -278,8 +289,22 @@ class ChatRequest:
         return f"<ChatRequest model={self.model!r} messages={len(self.messages)} stream={self.stream}>"
 
 
+def _body_of(prompt: object) -> Mapping[str, Any]:
+    if isinstance(prompt, str):
+        return {"messages": [user(prompt)]}
+    if isinstance(prompt, Mapping):
+        return {"messages": [prompt]} if "messages" not in prompt and "role" in prompt else dict(prompt)
+    if isinstance(prompt, Sequence) and not isinstance(prompt, bytes | bytearray | memoryview):
+        return {"messages": list(prompt)}
+    raise TypeError(f"a prompt is a text, a list of messages or a whole body, not {type(prompt).__name__}")
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or (type(one) is type(other) and one == other)  # True == 1, but not in JSON
+
+
 def _unknown_field(name: str) -> str:
-    near = difflib.get_close_matches(name, _FIELDS | {"model", "provider", "timeout", "extra_body"}, 1)
+    near = difflib.get_close_matches(name, sorted(_FIELDS | _CALL_OPTIONS), 1)
     hint = f"did you mean {near[0]}?" if near else f"pass it as extra_body={{{name!r}: …}} if the backend knows it"
     return f"unknown field {name!r}; {hint}"
 

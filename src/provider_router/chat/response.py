@@ -12,6 +12,8 @@ from provider_router.chat.answer import (
     content_text,
     first_choice,
     read_tool_calls,
+    reasoning_text,
+    text_or_none,
     usage_to_wire,
 )
 from provider_router.errors import Attempt, Skipped, trail_text
@@ -73,7 +75,7 @@ class ChatResponse:
 
     @property
     def reasoning(self) -> str:
-        return str(self.message.get("reasoning_content") or self.message.get("reasoning") or "")
+        return reasoning_text(self.message)
 
     @property
     def message(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class ChatResponse:
 
     @property
     def finish_reason(self) -> str | None:
-        return first_choice(self.raw.get("choices")).get("finish_reason")
+        return text_or_none(first_choice(self.raw.get("choices")).get("finish_reason"))
 
     @property
     def usage(self) -> Usage | None:
@@ -96,8 +98,7 @@ class ChatResponse:
     @property
     def model(self) -> str | None:
         """The model that the backend says it used."""
-        model = self.raw.get("model")
-        return model if isinstance(model, str) else None
+        return text_or_none(self.raw.get("model"))
 
     @property
     def trail(self) -> str:
@@ -112,4 +113,5 @@ class ChatResponse:
 
     def _repr_markdown_(self) -> str:
         """How a notebook shows the answer."""
-        return f"{self.text}\n\n<sub>{self.provider} · {self.model or ''} · {self.trail}</sub>"
+        source = " · ".join(part for part in (self.provider, self.model, self.trail) if part)
+        return f"{self.text}\n\n<sub>{source}</sub>" if source else self.text

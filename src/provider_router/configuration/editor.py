@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from attrs import define, field
 
 from provider_router import home
+from provider_router.errors import ConfigError
 from provider_router.providers.secrets import FileKeeper, parse_reference
 from provider_router.store import (
     ChangeRecord,
@@ -28,6 +30,8 @@ from provider_router.store import (
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
+
+log = logging.getLogger("provider_router")
 
 Row: TypeAlias = ProviderRecord | OptionRecord | ModelRecord | LinkRecord | SettingRecord | CredentialRecord
 
@@ -137,15 +141,15 @@ class Change:
         Raises:
             ConfigError: the keeper cannot write.
         """
-        id = self._editor.keeper.put(value, owner=owner)
-        self._kept.append(id)
-        return f"secret:{id}"
+        kept = self._editor.keeper.put(value, owner=owner)
+        self._kept.append(kept)
+        return f"secret:{kept}"
 
     def drop_secret(self, reference: str) -> None:
         """Put a secret into the keeper's bin once the change is kept. What other references lead to stays there."""
         parsed = parse_reference(reference)
         if parsed is not None and parsed.scheme == "secret":
-            self._dropped.add(parsed.place)
+            self._dropped.add(str(parsed).removeprefix("secret:"))
 
     def tell(
         self, what: str, *, noun: str, subject: str, before: Iterable[Row] = (), after: Iterable[Row] = ()
@@ -190,15 +194,11 @@ class Change:
         """Leave with the keeper what something else still refers to."""
         if not self._dropped:
             return
-        configuration = self._editor.store.read()
-        references = [
-            reference
-            for options in configuration.options.values()
-            for option in options
-            for reference in references_of(option)
-        ]
-        references += [one for login in configuration.credentials for one in (login.token, login.cookies)]
-        self._dropped -= {reference.removeprefix("secret:") for reference in references}
+        now = self._editor.store.read()
+        used = {one for login in now.credentials for one in (login.token, login.cookies)}
+        for options in now.options.values():
+            used |= {reference for option in options for reference in references_in(option.value)}
+        self._dropped = {one for one in self._dropped if f"secret:{one}" not in used}
 
     def take_over(self, inner: Change) -> None:
         """What an inner change has done becomes part of this one."""
@@ -206,22 +206,25 @@ class Change:
         self._dropped |= inner._dropped
 
     def undo(self) -> None:
-        """The transaction was given up: nothing will ever refer to the secrets that were kept for it."""
-        for id in self._kept:
-            self._editor.keeper.forget(id)
+        """The transaction was given up: nothing refers to the secrets that were kept for it."""
+        self._remove(self._kept)
 
     def settle(self) -> None:
         """The transaction is kept."""
-        for id in self._dropped:
-            self._editor.keeper.remove(id)
+        self._remove(self._dropped)
+
+    def _remove(self, secrets: Iterable[str]) -> None:
+        for secret in secrets:
+            try:
+                self._editor.keeper.remove(secret)
+            except ConfigError as error:  # what was decided in the database stands, whether this works or not
+                log.warning("a secret that nothing refers to stays with its keeper: %s", error)
 
 
-def references_of(option: OptionRecord) -> tuple[str, ...]:
-    """The references that an option holds: its value, or the values of a mapping such as `headers`."""
-    if not option.sensitive:
-        return ()
-    values = option.value.values() if isinstance(option.value, dict) else (option.value,)
-    return tuple(value for value in values if isinstance(value, str))
+def references_in(value: Json) -> tuple[str, ...]:
+    """The references that an option's value is or, as a mapping such as `headers`, holds."""
+    values = value.values() if isinstance(value, dict) else (value,)
+    return tuple(one for one in values if isinstance(one, str) and parse_reference(one))
 
 
 def _rows(records: tuple[Row, ...]) -> Json:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -18,6 +19,7 @@ from provider_router.chat import decode
 from provider_router.errors import Failure, ProviderError, error_class
 
 MESSAGE_LENGTH = 500  # of an upstream text, which may be a whole web page
+_READ = 8192  # of such a text, where it is searched
 
 
 @frozen(kw_only=True)
@@ -34,31 +36,42 @@ class ErrorBody:
     def read(cls, body: object) -> ErrorBody | None:
         """The error in a decoded body, or None if there is none in it.
 
-        Known forms: `error` as an object or a string, `detail` as a string or a list (FastAPI), `message` with
-        `code` (DashScope), integer codes, which are HTTP statuses.
+        Known forms: `error` as an object or a string, `detail` as a string, a list or an object (FastAPI), `message`
+        with `code` (DashScope), `statusCode` (Azure's gateway) or `object: error` (older vLLM, Mistral), any of them
+        in a list (Gemini). Codes that are numbers are HTTP statuses.
         """
+        if isinstance(body, list) and body:
+            body = body[0]
         if not isinstance(body, Mapping):
             return None
-        error = body.get("error")
-        if isinstance(error, str) and error:
-            return cls(message=error, code=_word(body.get("code")), status=_status(body.get("code")))
-        if isinstance(error, Mapping) and error:
-            inner = error.get("message") or error.get("details") or error.get("detail") or error.get("code") or "error"
-            return cls(
-                message=str(inner),
-                code=_word(error.get("code")),
-                type=_word(error.get("type")),
-                param=_word(error.get("param")),
-                status=_status(error.get("code")) or _status(error.get("status")),
-            )
-        if "choices" in body or "data" in body:
+        if error := body.get("error"):
+            if isinstance(error, Mapping):
+                return cls._of(error, error)
+            # A word beside which the message stands, or the message itself.
+            return cls._of(body, error if isinstance(error, str) else body)
+        if body.get("choices") or body.get("data"):
             return None
         if detail := body.get("detail"):
-            return cls(message=_detail_text(detail), code=_word(body.get("code")), status=_status(body.get("code")))
-        if isinstance(message := body.get("message"), str) and ("code" in body or body.get("object") == "error"):
-            code = body.get("code")
-            return cls(message=message, code=_word(code), type=_word(body.get("type")), status=_status(code))
+            inner = detail.get("error") or detail if isinstance(detail, Mapping) else detail
+            return cls._of(inner if isinstance(inner, Mapping) else body, inner)
+        if body.get("message") and ("code" in body or "statusCode" in body or body.get("object") == "error"):
+            return cls._of(body, body)
         return None
+
+    @classmethod
+    def _of(cls, fields: Mapping[str, Any], message: object) -> ErrorBody:
+        code = fields.get("code")
+        kind = fields.get("type") or fields.get("error_type")
+        metadata = fields.get("metadata")
+        if not kind and isinstance(metadata, Mapping) and "flagged_input" in metadata:
+            kind = "content_policy"  # OpenRouter's moderation answers 403 and says so only here
+        return cls(
+            message=_text(message),
+            code=_word(code),
+            type=_word(kind),
+            param=_word(fields.get("param")),
+            status=_status(code) or _status(fields.get("status")) or _status(fields.get("statusCode")),
+        )
 
     @classmethod
     def parse(cls, body: bytes) -> ErrorBody:
@@ -69,38 +82,50 @@ class ErrorBody:
             found = None
         if found is not None:
             return evolve(found, message=shortened(found.message))
-        text = body.decode("utf-8", "replace")
+        text = body[:_READ].decode("utf-8", "replace")
         if re.search(r"<(!doctype|html|body)", text, re.IGNORECASE):
-            title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+            title = re.search(r"<title[^>]{0,200}>([^<]*)<", text, re.IGNORECASE)
             text = f"a web page ({title[1].strip()})" if title else "a web page"
-        return cls(message=shortened(text.strip()) or "no text")
+        return cls(message=shortened(text) or "no text")
 
 
 def shortened(text: str) -> str:
-    """A text for a message: one line, of bounded length."""
-    line = " ".join(text.split())
-    return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
+    """A text for a message: one line, of bounded length, without what would steer a terminal."""
+    line = " ".join(text[:_READ].split())
+    line = line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 def _word(value: object) -> str | None:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+    return (
+        shortened(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+    )
 
 
 def _status(value: object) -> int | None:
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII):
         value = int(value)
     return value if isinstance(value, int) and 400 <= value <= 599 else None
 
 
-def _detail_text(detail: object) -> str:
-    if isinstance(detail, list):
-        return "; ".join(
-            f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg', item)}"
-            if isinstance(item, Mapping)
-            else str(item)
-            for item in detail
-        )
-    return str(detail)
+def _text(value: object, depth: int = 4) -> str:
+    """The words of a message, in whatever it is wrapped; what is wrapped deeper is not looked for."""
+    if isinstance(value, str):
+        return value
+    if not depth:
+        return "error"
+    if isinstance(value, list):
+        return "; ".join(_text(item, depth - 1) for item in value)
+    if not isinstance(value, Mapping):
+        return str(value)
+    if msg := value.get("msg"):  # FastAPI: {"loc": ["body", "messages"], "msg": "Field required"}
+        loc = value.get("loc")
+        place = ".".join(str(step) for step in loc if isinstance(step, str | int)) if isinstance(loc, list) else ""
+        return f"{place}: {_text(msg, depth - 1)}" if place else _text(msg, depth - 1)
+    inner = next(
+        (found for name in ("message", "details", "detail", "code", "type") if (found := value.get(name))), "error"
+    )
+    return _text(inner, depth - 1)
 
 
 _CODES: dict[str, Failure] = {
@@ -157,29 +182,35 @@ def classify(status: int, error: ErrorBody, *, model: str | None = None, retry_a
         model: the model that was asked for, as the provider calls it.
         retry_after: seconds, if the answer said any.
     """
+    status = status if status >= 400 else error.status or status
     for word in (error.code, error.type):
         failure = _CODES.get(word.lower()) if word else None
         if failure is Failure.RATE_LIMIT and status == 402:
             continue
+        if failure is Failure.SERVER and status > 400:
+            continue  # `api_error` and its like say less than a status
         if failure is not None:
             return failure
     if status < 400:
-        if error.status is None:
-            return Failure.MALFORMED
-        status = error.status
+        return Failure.MALFORMED
     if status == 402:
         return Failure.QUOTA
     if status == 429 or (status == 503 and retry_after is not None):
         return Failure.RATE_LIMIT
     if status in (401, 403):
         return Failure.AUTH
-    if status in (404, 410) and (error.param == "model" or (model is not None and model in error.message)):
+    if status in (404, 410) and (error.param == "model" or (model and _names(error.message, model))):
         return Failure.MODEL_UNAVAILABLE
     if status in (405, 415, 501):
         return Failure.CAPABILITY
     if status in _SERVER_STATUSES or status >= 500:
         return Failure.SERVER
     return Failure.BAD_REQUEST
+
+
+def _names(message: str, model: str) -> bool:
+    """Whether a message names the model: as a word of its own, so that the model `a` is not found in `a path`."""
+    return re.search(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", message) is not None
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
@@ -198,7 +229,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
         return seconds
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
@@ -213,7 +244,13 @@ def _number(text: str | None) -> float | None:
 
 
 def error_of(
-    status: int, body: ErrorBody, *, who: str, model: str | None = None, retry_after: float | None = None
+    status: int,
+    body: ErrorBody,
+    *,
+    who: str,
+    model: str | None = None,
+    retry_after: float | None = None,
+    failure: Failure | None = None,
 ) -> ProviderError:
     """The exception for an error answer.
 
@@ -223,16 +260,18 @@ def error_of(
         who: the provider's id, for the message.
         model: as the provider calls it.
         retry_after: seconds, if the answer said any.
+        failure: the class, where the provider type knows better than `classify`.
     """
-    failure = classify(status, body, model=model, retry_after=retry_after)
+    failure = failure or classify(status, body, model=model, retry_after=retry_after)
     shown = body.status if status < 400 and body.status else status
-    where = f"answered {shown}" if shown >= 400 else "answered with an error"
+    bad = shown >= 300
+    where = f"answered {shown}" if bad else "answered with an error"
     return error_class(failure)(
         f"{who} {where}: {shortened(body.message)}",
         provider=who,
         model=model,
-        status=shown if shown >= 400 else None,
+        status=shown if bad else None,
         code=body.code or body.type,
         retry_after=retry_after,
-        detail=f"HTTP {shown}" if shown >= 400 else "an error in its answer",
+        detail=f"HTTP {shown}" if bad else "an error in its answer",
     )

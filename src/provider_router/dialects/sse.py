@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-COMMENT = "comment"
+COMMENT = ":\n"  # no event can be of this type, for a type holds no line end
 
 
 @frozen
@@ -24,20 +24,22 @@ class Event:
 class EventParser:
     """Bytes in, events out, whatever the cutting of the bytes."""
 
-    __slots__ = ("_data", "_event", "_id", "_rest", "_seen_cr", "_start")
+    __slots__ = ("_data", "_data_size", "_event", "_id", "_rest", "_rest_size", "_seen_cr", "_start")
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []  # an unfinished line, in the pieces in which it came
+        self._rest_size = 0
         self._seen_cr = False  # the last piece ended in CR: an LF that follows belongs to it
         self._start = True
         self._data: list[bytes] = []
+        self._data_size = 0
         self._event = ""
         self._id = ""
 
     @property
     def pending(self) -> int:
         """Bytes held back of an event that is not complete yet."""
-        return sum(map(len, self._rest)) + sum(map(len, self._data))
+        return self._rest_size + self._data_size
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes, comments among them, in order."""
@@ -53,15 +55,13 @@ class EventParser:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if b"\n" not in piece:
             if piece:
-                self._rest.append(piece)
+                self._hold(piece)
             return []
         lines = piece.split(b"\n")
         if self._rest:
-            lines[0] = b"".join([*self._rest, lines[0]])
-            self._rest = []
-        if lines[-1]:
-            self._rest.append(lines[-1])
-        lines.pop()
+            lines[0] = self._held() + lines[0]
+        if rest := lines.pop():
+            self._hold(rest)
         events: list[Event] = []
         for line in lines:
             self._line(line, events)
@@ -71,10 +71,23 @@ class EventParser:
         """The event that the end of the stream cut off from its blank line, if there is one."""
         events: list[Event] = []
         if self._rest:
-            line, self._rest = b"".join(self._rest), []
-            self._line(line, events)
+            self._line(self._held(), events)
         self._line(b"", events)
         return events
+
+    def _hold(self, piece: bytes) -> None:
+        self._rest.append(piece)
+        self._rest_size += len(piece)
+
+    def _held(self) -> bytes:
+        line = b"".join(self._rest)
+        self._rest = []
+        self._rest_size = 0
+        return line
+
+    def _add(self, line: bytes) -> None:
+        self._data.append(line)
+        self._data_size += len(line) + 1
 
     def _line(self, line: bytes, events: list[Event]) -> None:
         if self._start:
@@ -85,10 +98,11 @@ class EventParser:
                 data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
                 events.append(Event(data, self._event or "message", self._id))
                 self._data = []
+                self._data_size = 0
             self._event = ""
             return
         if line[:5] == b"data:":
-            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            self._add(line[6:] if line[5:6] == b" " else line[5:])
             return
         if line[:1] == b":":
             events.append(Event(line[1:], COMMENT))
@@ -96,7 +110,7 @@ class EventParser:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
+            self._add(value)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
@@ -104,12 +118,16 @@ class EventParser:
 
 
 def write_event(data: bytes, *, event: str = "") -> bytes:
-    """One event as bytes. Data of several lines goes out as several `data:` fields."""
+    """One event as bytes. Data of several lines goes out as several `data:` fields; an event's type is one line."""
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    head = f"event: {event}\n".encode() if event else b""
+    head = f"event: {_one_line(event)}\n".encode() if event else b""
     return head + b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
 
 
 def write_comment(text: str = "ping") -> bytes:
     """A comment, which keeps a connection alive and is no event."""
-    return b": " + text.replace("\r", " ").replace("\n", " ").encode() + b"\n\n"
+    return f": {_one_line(text)}\n\n".encode()
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")

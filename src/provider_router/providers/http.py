@@ -13,7 +13,7 @@ import anyio.lowlevel
 import httpx
 
 from provider_router.chat import UNWATCHED, ChatRequest, decode, encode
-from provider_router.dialects.failures import ErrorBody, error_of
+from provider_router.dialects.failures import ErrorBody
 from provider_router.dialects.sse import Event, EventParser
 from provider_router.errors import ConnectionLost, MalformedAnswer, ProviderError
 from provider_router.limits import Limits
@@ -220,9 +220,11 @@ class HTTPProvider(Provider):
                 f"a redirect to {exchange.headers.get('location', 'nowhere')!r}; baseURL has to name the final address"
             )
         model = body.model if isinstance(body, ChatRequest) else None
-        error = self.read_error(exchange.status, data, exchange.headers, model=model)
-        error.args = (self.mask(str(error.args[0])),)
-        raise error
+        raise self._masked(self.read_error(exchange.status, data, exchange.headers, model=model))
+
+    def _masked(self, error: ProviderError) -> ProviderError:
+        error.args = (self.mask(error.message),)
+        return error
 
     def _json(self, data: bytes) -> Any:
         """What the data says, if it is JSON; a web page or anything else is refused."""
@@ -237,13 +239,10 @@ class HTTPProvider(Provider):
         return MalformedAnswer(self.mask(f"{self.id} answered with {what}"), provider=self.id, detail=detail or what)
 
     def embedded_error(self, body: object, *, model: str | None = None) -> ProviderError | None:
-        """The error inside an answer that has status 200, or None."""
-        error = ErrorBody.read(body)
-        if error is None:
+        """The error inside an answer that has status 200, or None; `read_error` says what it means."""
+        if ErrorBody.read(body) is None:
             return None
-        found = error_of(200, error, who=self.id, model=model)
-        found.args = (self.mask(str(found.args[0])),)
-        return found
+        return self._masked(self.read_error(200, encode(body), {}, model=model))
 
     def url(self, path: str) -> str:
         """The address of a path below the base URL; a path that begins with `/` is below the host."""

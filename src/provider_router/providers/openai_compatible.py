@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse, decode
 from provider_router.dialects.sse import COMMENT
-from provider_router.errors import MalformedAnswer
+from provider_router.errors import MalformedAnswer, ProviderError
 from provider_router.providers.config import option
 from provider_router.providers.http import WHOLE, HTTPProvider
 from provider_router.providers.provider import ModelInfo, whole_chunk
@@ -37,7 +37,7 @@ class OpenAICompatibleProvider(HTTPProvider):
         return request
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
-        return self._answer(await self.post("chat/completions", self.prepared(request.changed(stream=...))), request)
+        return self._answer(await self.post("chat/completions", self.prepared(request.plain())), request)
 
     def _answer(self, body: Any, request: ChatRequest) -> ChatResponse:
         if error := self.embedded_error(body, model=request.model):
@@ -54,26 +54,40 @@ class OpenAICompatibleProvider(HTTPProvider):
         return ChatResponse(body)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
-        bursts = self.events("chat/completions", self.prepared(request.changed(stream=True)))
+        bursts = self.events("chat/completions", self.prepared(request.streamed()))
         try:
             async for events in bursts:
                 if events[0].event == WHOLE:
                     yield whole_chunk(self._answer(decode(events[0].data), request))
                     return
-                chunks = [ChatChunk(event.data, more=True) for event in events if event.event != COMMENT]
-                if not chunks:
-                    continue
-                done = chunks[-1].data.strip() == _DONE
+                chunks: list[ChatChunk] = []
+                error: ProviderError | None = None
+                for event in events:
+                    if event.event == COMMENT:
+                        continue
+                    # Inside a JSON string the quotation marks would be escaped: this is a key or a whole value.
+                    if b'"error"' in event.data and (error := self._event_error(event.data, request)):
+                        break
+                    chunks.append(ChatChunk(event.data, more=True))
+                done = bool(chunks) and chunks[-1].data.strip() == _DONE
                 if done:
                     chunks.pop()
                 if chunks:
                     chunks[-1].more = False
                 for chunk in chunks:
                     yield chunk
+                if error is not None:
+                    raise error
                 if done:
                     return
         finally:
             await bursts.aclose()
+
+    def _event_error(self, data: bytes, request: ChatRequest) -> ProviderError | None:
+        try:
+            return self.embedded_error(decode(data), model=request.model)
+        except ValueError:
+            return None
 
     async def models(self) -> list[ModelInfo]:
         body = await self.get("models")

@@ -6,16 +6,16 @@ import difflib
 import importlib.metadata
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pluggy
 from attrs import frozen
 
 from provider_router.errors import PluginLoadError, UnknownProviderType
 from provider_router.providers import hookspecs
-from provider_router.providers.config import Config, build_config
+from provider_router.providers.config import Config, build_config, describe_config
 from provider_router.providers.provider import CONTRACT, Provider
-from provider_router.providers.secrets import Secret
+from provider_router.providers.secrets import Reference, Secret
 
 
 @frozen(kw_only=True)
@@ -62,33 +62,32 @@ class Plugins:
 
     def _load_one(self, manager: pluggy.PluginManager, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
         begun = time.perf_counter()
-        version = entry_point.dist.version if entry_point.dist else ""
         types: list[str] = []
-        problem = ""
+        problems: list[str] = []
         try:
-            module = entry_point.load()
-            manager.register(module, entry_point.name)
-            manager.check_pending()
-            others = manager.get_plugins() - {module}
-            offered = manager.subset_hook_caller("register_providers", others)()
-            if not offered:
-                raise PluginLoadError("it offers no provider type: its register_providers() is missing or unmarked")
-            for cls in (cls for classes in offered for cls in classes):
-                self._add(cls)
-                types.append(cls.type)
+            offered = _offered(manager, entry_point)
         except PluginLoadError as error:
-            problem = str(error)
-        except Exception as error:  # whatever a third party's module does
-            problem = f"{type(error).__name__}: {error}"
+            offered = ()
+            problems.append(str(error))
+        except (Exception, SystemExit) as error:  # whatever a third party's module does
+            offered = ()
+            problems.append(_reason(error))
+        for cls in offered:
+            try:
+                types.append(self._add(cls))
+            except PluginLoadError as error:
+                problems.append(str(error))
+            except Exception as error:
+                problems.append(_reason(error))
         return PluginInfo(
             name=entry_point.name,
-            version=version,
+            version=entry_point.dist.version if entry_point.dist else "",
             types=tuple(types),
             seconds=time.perf_counter() - begun,
-            problem=problem,
+            problem="; ".join(problems),
         )
 
-    def _add(self, cls: object) -> None:
+    def _add(self, cls: object) -> str:
         if not (inspect.isclass(cls) and issubclass(cls, Provider)):
             raise PluginLoadError(f"{cls!r} is no provider type: a type is a subclass of Provider")
         if not cls.type:
@@ -100,11 +99,16 @@ class Plugins:
             )
         if not issubclass(cls.Config, Config):
             raise PluginLoadError(f"the Config of {cls.type!r} has to be a subclass of its parent's Config")
+        try:
+            describe_config(cls.Config)
+        except (NameError, TypeError) as error:
+            raise PluginLoadError(f"the Config of {cls.type!r} cannot be read: {error}") from error
         if cls.type in self.types:
             raise PluginLoadError(
                 f"another plugin offers the provider type {cls.type!r} already: uninstall one of them"
             )
         self.types[cls.type] = cls
+        return cls.type
 
     def get(self, type: str) -> type[Provider]:
         """The class of a provider type.
@@ -130,7 +134,7 @@ class Plugins:
         id: str,
         options: Mapping[str, object],
         *,
-        resolve: Callable[[str], Secret] | None = None,
+        resolve: Callable[[Reference], Secret] | None = None,
     ) -> Provider:
         """A provider from stored options.
 
@@ -141,3 +145,26 @@ class Plugins:
         """
         cls = self.get(type)
         return cls(id, build_config(cls.Config, options, resolve=resolve, whose=id))
+
+
+def _offered(manager: pluggy.PluginManager, entry_point: importlib.metadata.EntryPoint) -> Sequence[object]:
+    """What a plugin's own hook returns, asked of it alone: pluggy would let one that fails stop the others."""
+    module = entry_point.load()
+    others = manager.get_plugins()
+    manager.register(module, entry_point.name)
+    try:
+        manager.check_pending()
+        answers = manager.subset_hook_caller("register_providers", others)()
+    except BaseException:
+        manager.unregister(module)
+        raise
+    if not answers:
+        raise PluginLoadError("it offers no provider type: its register_providers() is missing or unmarked")
+    (classes,) = answers
+    if not isinstance(classes, Sequence) or isinstance(classes, str):
+        raise PluginLoadError("its register_providers() has to return a list of provider types")
+    return classes
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -69,6 +69,8 @@ class Provider:
         label: the type's name for people.
         contract: the number of the contract that the type was written for.
         capabilities: what every provider of the type offers, unless a link says otherwise.
+        generic: whether the type takes any backend of its dialect, so that where another type recognises a backend
+            too, the other one is meant.
         default_urls: where such a backend listens on this machine, if it has a usual port.
         limits: the type's defaults, in seconds, where they differ from the project's.
         free_check: whether `check()` costs nothing, so that it may be asked beside a silent call.
@@ -79,6 +81,7 @@ class Provider:
     label: ClassVar[str] = ""
     contract: ClassVar[int] = CONTRACT
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.CHAT})
+    generic: ClassVar[bool] = False
     default_urls: ClassVar[tuple[str, ...]] = ()
     limits: ClassVar[Limits] = numbers.UNSAID
     free_check: ClassVar[bool] = False
@@ -158,7 +161,7 @@ class Provider:
         Raises:
             ProviderError: before the first chunk or between two.
         """
-        answer = await self.chat(request.changed(stream=...))
+        answer = await self.chat(request.plain())
         yield whole_chunk(answer)
 
     async def models(self) -> list[ModelInfo]:
@@ -200,7 +203,7 @@ class Provider:
         """The exception for an error answer. A type whose errors look different overrides this.
 
         Args:
-            status: HTTP status.
+            status: HTTP status; 200 for an error inside a good answer or in a stream.
             body: as it came, bounded.
             headers: with lower-case names.
             model: the model asked for.

@@ -27,51 +27,13 @@ from provider_router.errors import (
     Unreachable,
 )
 from provider_router.providers.provider import Provider
-from provider_router.providers.zones import within, zone_of_address
-from provider_router.routing.failover import Abandon, Action, Answer, Ask, Check, Fail, Failover, Wait
+from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.failover import Failover
 from provider_router.routing.registry import LiveProvider, ProviderRegistry
 from provider_router.routing.slots import SlotQueue
+from provider_router.routing.watch import Clock, Watch
 
 log: Final = logging.getLogger("provider_router")
-Clock = Callable[[], float]
-
-
-class Watch:
-    """The progress of one attempt: tells the machine, and moves the deadline of the step that waits for it."""
-
-    def __init__(self, machine: Failover, clock: Clock, *, provider: str, zone: str | None) -> None:
-        self.verdict: ProviderRouterError | None = None
-        self.scope: anyio.CancelScope | None = None
-        self._machine = machine
-        self._clock = clock
-        self._provider = provider
-        self._zone = zone
-
-    def connected(self, address: str | None) -> None:
-        if self._zone is not None and address is not None:
-            try:
-                zone = zone_of_address(address)
-            except ValueError:
-                zone = "internet"
-            if not within(zone, self._zone):
-                raise Unreachable(
-                    f"{self._provider} lies in the zone {zone}, and the request stays within {self._zone}",
-                    provider=self._provider,
-                    detail=f"in the zone {zone}",
-                )
-        self._machine.connected(self._clock())
-
-    def sent(self) -> None:
-        self._machine.sent(self._clock())
-
-    def head(self) -> None:
-        self.arrived()
-
-    def arrived(self) -> None:
-        now = self._clock()
-        self._machine.life(now)
-        if self.scope is not None:
-            self.scope.deadline = anyio.current_time() + self._machine.deadline() - now
 
 
 class Driver:
@@ -256,6 +218,8 @@ class Driver:
         if self._held and self._live is not None:
             self._held = False
             self._slots.wake()
+            attempt = self.machine.attempts[-1]
+            log.info("%s (model %s, %s)", attempt, attempt.model or "-", attempt.failure or "ok")
             with anyio.CancelScope(shield=True):
                 await self._registry.give_back(self._live)
 
@@ -329,10 +293,6 @@ class Driver:
             if not isinstance(error, ProviderError | DeadlineExceeded):
                 error = self._unusable(error, ask)
             action = self.machine.failed(error, now)
-        candidate = ask.candidate
-        log.info(
-            "%s %s: %s", candidate.provider, candidate.model or "-", "answering" if error is None else _class(error)
-        )
         if not isinstance(action, Answer) or self._over:
             await self._close_chunks()
             await self._let_go()
@@ -396,7 +356,3 @@ class Driver:
     @staticmethod
     def _unusable(error: ProviderRouterError, ask: Ask) -> ProviderCrashed:
         return ProviderCrashed(str(error), provider=ask.candidate.provider, detail="not usable")
-
-
-def _class(error: ProviderRouterError) -> str:
-    return str(error.failure) if isinstance(error, ProviderError) else "out of time"

@@ -30,8 +30,10 @@ from provider_router.errors import (
     trail_text,
 )
 from provider_router.limits import Limits
+from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
 from provider_router.routing.health import Effect, Health, RetryBudget, State, Ticket
 from provider_router.routing.plan import Candidate, Plan
+from provider_router.routing.silence import Silence
 
 
 @frozen
@@ -65,52 +67,6 @@ TABLE: Final[Mapping[Failure, Row]] = {
     Failure.CRASHED: Row(0, True, Effect.CRASH),
 }
 _AGAIN_ALONE: Final = frozenset({Failure.SERVER, Failure.RESET, Failure.MALFORMED})  # twice where nobody else is there
-
-
-@frozen
-class Ask:
-    """Make an upstream call to this candidate."""
-
-    candidate: Candidate
-    limits: Limits
-
-
-@frozen
-class Wait:
-    """Do nothing for so many seconds, then feed `woke`. With `slot`, any slot that falls free ends it sooner."""
-
-    seconds: float
-    slot: bool = False
-
-
-@frozen
-class Check:
-    """Ask the backend's cheap check beside the running call, for so many seconds at most; feed `checked`."""
-
-    candidate: Candidate
-    seconds: float
-
-
-@frozen
-class Abandon:
-    """Break the running call off, then feed `failed` with this error."""
-
-    error: ProviderRouterError
-
-
-@frozen
-class Answer:
-    """The request is answered."""
-
-
-@frozen
-class Fail:
-    """The request has failed: raise this."""
-
-    error: ProviderRouterError
-
-
-Action = Ask | Wait | Answer | Fail
 
 
 @frozen
@@ -153,15 +109,12 @@ class Failover:
         self._retry: Candidate | None = None
         self._candidate: Candidate | None = None
         self._ticket: Ticket | None = None
-        self._limits = numbers.UNSAID
-        self._reset_attempt(now)
+        self._silence: Silence
+        self._asked = now
+        self._reset_attempt()
 
-    def _reset_attempt(self, now: float) -> None:
-        self._asked = self._life = self._quiet_since = now
-        self._is_sent = self._lives = self._check_good = self._checking = False
-        self._share: float | None = None
+    def _reset_attempt(self) -> None:
         self._finish: str | None = None
-        self._working = False
         self._held: list[ChatChunk] = []
         self._held_bytes = 0
 
@@ -235,28 +188,22 @@ class Failover:
     def _ask(self, candidate: Candidate, now: float) -> Action:
         self._candidate = candidate
         self._ticket = self._health.begin(candidate.key, now)
-        self._reset_attempt(now)
-        self._limits = self.policy.limits.over(candidate.limits)
-        if self._deadline is not None:
-            self._share = now + (self._deadline - now) / (len(self._left) + 1)
-        return Ask(candidate, self._limits)
+        self._reset_attempt()
+        self._asked = now
+        limits = self.policy.limits.over(candidate.limits)
+        share = None if self._deadline is None else now + (self._deadline - now) / (len(self._left) + 1)
+        self._silence = Silence(candidate, limits, stream=self.policy.stream, share=share, now=now)
+        return Ask(candidate, limits)
 
     # What happens during an attempt
 
-    def connected(self, now: float) -> None:
-        """A connection stands. It is no sign of life: a frozen process has one too."""
-
     def sent(self, now: float) -> None:
         """The request is out."""
-        if not self._is_sent:
-            self._is_sent = True
-            self._quiet_since = max(self._quiet_since, now)
+        self._silence.sent(now)
 
     def life(self, now: float) -> None:
         """Any byte of an answer, its head included."""
-        self._life = self._quiet_since = now
-        self._lives = self._is_sent = True
-        self._check_good = False
+        self._silence.life(now)
 
     def event(self, chunk: ChatChunk, sign: Sign, now: float) -> list[ChatChunk] | Abandon:
         """One chunk of a stream: what of it to hand to the caller.
@@ -264,7 +211,7 @@ class Failover:
         Nothing before commit; the held ones and this one at commit; this one after it.
         """
         self._finish = self._finish or sign.finish
-        self._working = sign.working
+        self._silence.working = sign.working
         if self.committed:
             return [chunk]
         self._held.append(chunk)
@@ -313,80 +260,22 @@ class Failover:
 
     def deadline(self) -> float:
         """The next moment at which `silent` is to be fed, unless something happens before."""
-        moments = [self._limit_at()]
-        if self._deadline is not None:
-            moments.append(self._deadline)
-        if not self.committed:
-            if self._share is not None and not self._lives and not self._check_good:
-                moments.append(self._share)
-            if self._checkable() and not self._checking:
-                moments.append(self._check_at())
-        return min(moments)
+        due = self._silence.deadline(committed=self.committed)
+        return due if self._deadline is None else min(due, self._deadline)
 
     def silent(self, now: float) -> Check | Abandon | None:
         """Nothing has happened until now, a `deadline()`."""
         if self._late(now):
             return Abandon(self._out_of_time().error)
-        if now >= self._limit_at():
-            return Abandon(self._silence())
-        if self.committed:
-            return None
-        if self._share is not None and now >= self._share and not self._lives and not self._check_good:
-            return Abandon(self._silence())
-        if self._checkable() and not self._checking and now >= self._check_at():
-            self._checking = True
-            assert self._candidate is not None
-            return Check(self._candidate, numbers.CHECK_SILENCE)
-        return None
+        return self._silence.due(now, committed=self.committed)
 
     def checked(self, now: float, answered: bool | None) -> Abandon | None:  # noqa: FBT001 - an outcome, no option
         """The check's outcome: answered, refused (False), or silent itself (None)."""
-        self._checking = False
-        self._quiet_since = now
         assert self._candidate is not None
         endpoint = self._candidate.key.endpoint
         if answered:
-            self._check_good = True
             self._health.check_answered(endpoint)
-            return None
-        if answered is None and not self._health.answers_checks(endpoint):
-            return None
-        self._check_good = False
-        who = self._who()
-        silence = duration_text(now - self._life)
-        return Abandon(
-            ProviderTimeout(f"{who} was silent for {silence} and its check fails too", provider=who, detail="dead")
-        )
-
-    def _checkable(self) -> bool:
-        return self._candidate is not None and self._candidate.view.free_check and self._is_sent
-
-    def _check_at(self) -> float:
-        return self._quiet_since + (self._limits.check_after or 10.0)
-
-    def _limit_at(self) -> float:
-        bounds = self._limits
-        if not self.policy.stream:
-            return self._asked + (bounds.connect or 0.0) + (bounds.timeout or 600.0)
-        if not self.committed:
-            waited_for = 0.0 if self._is_sent else bounds.connect or 0.0
-            return self._life + waited_for + (bounds.first_token or 60.0)
-        return self._life + (bounds.idle or 60.0) * (numbers.REASONING_IDLE_FACTOR if self._working else 1.0)
-
-    def _silence(self) -> ProviderError:
-        who = self._who()
-        if self.committed:
-            bound = duration_text(self._limits.idle or 60.0)
-            return StreamInterrupted(
-                f"{who} fell silent in the middle of its answer for {bound}",
-                failure=Failure.STALLED,
-                provider=who,
-                detail="stalled",
-            )
-        bound = duration_text((self._limits.first_token if self.policy.stream else self._limits.timeout) or 60.0)
-        if self._check_good:
-            return Busy(f"{who} lives but did not answer within {bound}", provider=who, detail="busy")
-        return ProviderTimeout(f"{who} did not answer within {bound}", provider=who, detail="silent")
+        return self._silence.checked(now, answered, telling=self._health.answers_checks(endpoint))
 
     # How an attempt fails
 
@@ -459,7 +348,7 @@ class Failover:
     def _end(self, error: ProviderError, effect: Effect, now: float) -> None:
         assert self._ticket is not None
         self._note(error.failure, now, error)
-        if self._lives:
+        if self._silence.lives:
             self._health.heard(self._ticket)
         self._health.failed(
             self._ticket,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +14,27 @@ from attrs import define
 from provider_router import home
 from provider_router import limits as numbers
 from provider_router.chat import Capability
-from provider_router.errors import ConfigError, NotCapable, UnknownProvider
-from provider_router.limits import ROUTING, Limits
+from provider_router.errors import ConfigError, Failure, ProviderError, UnknownProvider
 from provider_router.providers.provider import Provider
 from provider_router.routing.health import Health
-from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings, Snapshot
+from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.views import (
+    environment_values,
+    link_view,
+    model_view,
+    provider_view,
+    routing_settings,
+    routing_values,
+)
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
-    from provider_router.store import Configuration, LinkRecord, ModelRecord, Probe, ProviderRecord, Store
+    from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
 ACTIVE_PROVIDER = "active_provider"
 
-_LIMIT_OPTIONS = {
-    "timeout": "timeout",
-    "connectTimeout": "connect",
-    "firstTokenTimeout": "first_token",
-    "idleTimeout": "idle",
-    "checkAfter": "check_after",
-    "maxAnswerBytes": "max_answer_bytes",
-}
+# How a backend that has no model list answers when it is asked for one.
+_LISTS_NONE = frozenset({Failure.BAD_REQUEST, Failure.CAPABILITY, Failure.MODEL_UNAVAILABLE, Failure.MALFORMED})
 
 
 @define(eq=False)
@@ -168,10 +168,10 @@ class ProviderRegistry:
                 endpoint=id,
                 takes_any_model=not links,
                 problem="; ".join(problem),
-                links={link.model_id: _link(link, frozenset()) for link in links},
+                links={link.model_id: link_view(link, frozenset()) for link in links},
             )
             return
-        self._put(provider, record=record, links=links, settings=_routing_values(configuration))
+        self._put(provider, record=record, links=links, settings=routing_values(configuration))
 
     def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
         from provider_router.providers.plugins import Plugins
@@ -195,7 +195,7 @@ class ProviderRegistry:
     ) -> None:
         self._retire(provider.id)
         live = self._live[provider.id] = LiveProvider(provider)
-        self._views[provider.id] = _view(live.provider, record, links, settings or {}, priority)
+        self._views[provider.id] = provider_view(live.provider, record, links, settings or {}, priority)
         self.health.forgive(provider.id, provider.endpoint)
 
     def _publish(self) -> None:
@@ -204,9 +204,9 @@ class ProviderRegistry:
         self.snapshot = Snapshot(
             revision=configuration.revision if configuration else 0,
             providers=tuple(self._views.values()),
-            models={m.id: _model(m) for m in configuration.models.values()} if configuration else {},
+            models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
             active=str(active.value) if active and active.value else None,
-            settings=_settings(_routing_values(configuration) if configuration else _environment()),
+            settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
         )
 
     # Live providers
@@ -241,7 +241,9 @@ class ProviderRegistry:
                 return None
             try:
                 listed = await live.provider.models()
-            except NotCapable:
+            except ProviderError as error:
+                if error.failure not in _LISTS_NONE:
+                    raise
                 listed = []
             live.first_model = next((model.id for model in listed if model.chat), None)
             live.listed_at = now
@@ -315,112 +317,3 @@ class ProviderRegistry:
         if self._store is not None:
             self._store.close()
         self._probe = self._store = None
-
-
-def _view(
-    provider: Provider,
-    record: ProviderRecord | None,
-    links: Sequence[LinkRecord],
-    settings: Mapping[str, Any],
-    priority: int,
-) -> ProviderView:
-    config = provider.config
-    bounds = Limits(**{field: settings[name] for name, field in _LIMIT_OPTIONS.items() if name in settings})
-
-    def nearest(own: Any, name: str) -> Any:
-        return own if own is not None else settings.get(name, ROUTING[name].default)
-
-    takes_any = nearest(config.open, "open")
-    return ProviderView(
-        id=provider.id,
-        type=provider.type,
-        enabled=record.enabled if record else True,
-        priority=record.priority if record else priority,
-        endpoint=provider.endpoint,
-        zone=provider.zone,
-        capabilities=provider.capabilities,
-        takes_any_model=not links if takes_any is None else takes_any,
-        default_model=config.default_model,
-        limits=provider.bounds(bounds),
-        max_parallel=nearest(config.max_parallel, "maxParallel"),
-        upstream_stream=nearest(config.upstream_stream, "upstreamStream"),
-        retry_after_max=nearest(config.retry_after_max, "retryAfterMax"),
-        free_check=provider.free_check,
-        until=None,
-        problem=_expired(provider),
-        links={link.model_id: _link(link, provider.capabilities) for link in links},
-    )
-
-
-def _expired(provider: Provider) -> str:
-    expires_at = getattr(provider.config, "expires_at", None)
-    if isinstance(expires_at, datetime) and expires_at <= datetime.now(UTC):
-        return f"its credentials expired at {expires_at:%Y-%m-%d %H:%M} UTC"
-    return ""
-
-
-def _link(link: LinkRecord, offered: frozenset[Capability]) -> ProviderLink:
-    for word in link.capabilities:
-        capability = Capability(word.lstrip("+-"))
-        offered = offered - {capability} if word.startswith("-") else offered | {capability}
-    bounds = {
-        field: ROUTING[name].parse(link.extra[name]) for name, field in _LIMIT_OPTIONS.items() if name in link.extra
-    }
-    return ProviderLink(
-        model=link.model_id,
-        remote_name=link.remote_name or link.model_id,
-        default=link.default,
-        weight=link.weight or 1.0,
-        context_length=link.context_length,
-        capabilities=offered,
-        parameters=link.parameters,
-        max_parallel=link.max_parallel,
-        limits=Limits(**bounds),
-    )
-
-
-def _model(record: ModelRecord) -> ModelView:
-    return ModelView(id=record.id, alias_of=record.alias_of, fallbacks=record.fallbacks, zone=record.zone)
-
-
-def _environment() -> dict[str, Any]:
-    """The routing options of the environment, read.
-
-    Raises:
-        ConfigError: naming the variable.
-    """
-    values = {}
-    for name, text in home.routing_environment().items():
-        try:
-            values[name] = ROUTING[name].parse(text)
-        except ValueError as error:
-            raise ConfigError(f"{ROUTING[name].variable}: {error}") from None
-    return values
-
-
-def _routing_values(configuration: Configuration) -> dict[str, Any]:
-    """The routing options of environment and settings; the environment is nearer."""
-    values = {}
-    for name, option in ROUTING.items():
-        record = configuration.settings.get(option.setting)
-        if record is not None:
-            try:
-                values[name] = option.parse(record.value)
-            except ValueError as error:
-                raise ConfigError(f"the setting {option.setting}: {error}") from None
-    return {**values, **_environment()}
-
-
-def _settings(values: Mapping[str, Any]) -> RoutingSettings:
-    def value(name: str) -> Any:
-        return values.get(name, ROUTING[name].default)
-
-    return RoutingSettings(
-        max_attempts=value("maxAttempts"),
-        max_wait=value("maxWait"),
-        strategy=value("strategy"),
-        fallback_on=value("fallbackOn"),
-        resume=value("resume"),
-        guards=value("guards"),
-        zone=values.get("zone"),
-    )

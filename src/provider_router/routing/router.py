@@ -20,7 +20,7 @@ from provider_router.limits import UNSAID, ZONES
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
 from provider_router.routing.call import Call, CallOptions
-from provider_router.routing.driver import Clock, Driver
+from provider_router.routing.driver import Driver
 from provider_router.routing.failover import Failover, Policy
 from provider_router.routing.health import Condition, Health, Key, RetryBudget, State
 from provider_router.routing.plan import Needs, Plan
@@ -28,6 +28,7 @@ from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.stream import AsyncChatStream
+from provider_router.routing.watch import Clock
 
 NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`, or pass providers=[…] to the Router"
 

@@ -1,0 +1,127 @@
+"""`prouter`: the commands by name, each imported when it is needed, and what errors mean at a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from itertools import takewhile
+from typing import Any, Final, NoReturn
+
+import click
+
+from provider_router.cli.terminal import Terminal, json_option, logging_attempts, speaking, tell_error
+
+_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Every day": ("chat", "plan", "status", "add", "demo"),
+    "Providers": ("list", "set", "test", "provider"),
+    "Models, settings, types": ("model", "settings", "types", "plugin"),
+}
+# Where a command is not the one that a module of its own name has.
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "list": "provider:list_providers",
+    "set": "active:set_active",
+    "test": "check:check",
+    "types": "provider_types:types",
+}
+INTERRUPTED: Final = 130
+
+
+class Program(click.Group):
+    """The top group. Its help imports the commands, and those import nothing heavy until they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the help."""
+        return [name for names in _SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, _, attribute = _ELSEWHERE.get(cmd_name, f"{cmd_name}:{cmd_name}").partition(":")
+        command = getattr(import_module(f"provider_router.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by section."""
+        for section, names in _SECTIONS.items():
+            with formatter.section(section):
+                rows = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in rows if command])
+
+    def main(  # type: ignore[override]  # it never returns
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run a command and end the process: 0 done, 1 our error, 2 wrong use, 130 interrupted."""
+        given = sys.argv[1:] if args is None else list(args)
+        as_json = "--json" in takewhile(lambda argument: argument != "--", given)
+        with speaking():
+            code = self._run(
+                lambda: click.Group.main(
+                    self,
+                    args,
+                    prog_name or "prouter",
+                    complete_var,
+                    standalone_mode=False,
+                    windows_expand_args=windows_expand_args,
+                    **extra,
+                ),
+                as_json=as_json,
+            )
+        sys.exit(code)
+
+    def _run(self, run: Callable[[], object], *, as_json: bool) -> int:
+        try:
+            try:
+                code = run()
+                return code if isinstance(code, int) else 0
+            except click.UsageError as error:
+                if not as_json:
+                    error.show()
+                else:
+                    tell_error("usage", error.format_message(), as_json=True)
+                return error.exit_code
+            except click.Abort:
+                return INTERRUPTED
+            except Exception as error:
+                from provider_router.cli.failures import code_of, details_of
+                from provider_router.errors import ProviderRouterError
+
+                if not isinstance(error, ProviderRouterError):
+                    raise
+                tell_error(code_of(error), str(error), details_of(error), as_json=as_json)
+                return 1
+        except BrokenPipeError:  # whoever read our errors has gone
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.close()
+            return 1
+
+
+@click.group(cls=Program, invoke_without_command=True)
+@click.option("--db", "database", metavar="PATH", help="The configuration's database. Also PROUTER_DB.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every attempt to stderr.")
+@click.version_option(package_name="provider-router", message="%(prog)s %(version)s")
+@json_option
+@click.pass_context
+def prouter(ctx: click.Context, *, database: str | None, verbose: bool) -> None:
+    """Ask the best of your language model backends, and the next one when it fails.
+
+    Without a command it says where you stand and what to do next. Answers go to stdout, everything else to stderr.
+    The exit code is 0 when all went well, 1 for an error, 2 for wrong use, 130 when interrupted.
+    """
+    terminal = ctx.ensure_object(Terminal)
+    terminal.database = database
+    if verbose:
+        ctx.with_resource(logging_attempts())
+    if ctx.invoked_subcommand is None:
+        from provider_router.cli.status import where_you_stand
+
+        where_you_stand(terminal)

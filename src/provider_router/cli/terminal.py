@@ -1,0 +1,248 @@
+"""What a command has of the outside: its two outputs, the questions it may ask, and the doors to the library."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from provider_router.configuration.admin import Admin
+    from provider_router.routing.sync import Router
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PLAIN: Final[Mapping[int, str]] = str.maketrans(
+    {"→": "->", "…": "...", "✓": "ok", "·": "-", "–": "-", "—": "-", "’": "'", "“": '"', "”": '"', "×": "x"}
+)
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an output cannot show: two or three of ASCII, else a question mark."""
+    assert isinstance(error, UnicodeEncodeError)
+    part = error.object[error.start : error.end].translate(_PLAIN)
+    return "".join(character if character.isascii() else "?" for character in part), error.end
+
+
+codecs.register_error("prouter", _in_plain)
+
+
+@contextlib.contextmanager
+def speaking() -> Iterator[None]:
+    """A block in which no character that an output cannot show is an error."""
+    changed: list[tuple[io.TextIOWrapper, str]] = []
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            changed.append((stream, stream.errors or "strict"))
+            stream.reconfigure(errors="prouter")
+    try:
+        yield
+    finally:
+        for stream, errors in changed:
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
+
+
+@contextlib.contextmanager
+def logging_attempts() -> Iterator[None]:
+    """A block in which the library's log goes to stderr, a line for each attempt."""
+    log, handler = logging.getLogger("provider_router"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write at once. click.echo would not do: it writes UTF-8 where the terminal said ASCII."""
+    if stream is not None:  # it is None where the caller has closed it
+        stream.write(text)
+        stream.flush()
+
+
+def tell_error(code: str, message: str, details: Mapping[str, object] | None = None, *, as_json: bool) -> None:
+    """Say on stderr what went wrong; as JSON `{"error": {"code": …, "message": …}}` with what else is known."""
+    if as_json:
+        _write(sys.stderr, json_text({"error": {"code": code, "message": message, **(details or {})}}) + "\n")
+    else:
+        _write(sys.stderr, f"Error: {message}\n")
+
+
+def json_text(value: object) -> str:
+    """A value for machines; characters are escaped only where the output could not show them."""
+    import json
+
+    from provider_router.cli.jsonable import jsonable
+
+    text = json.dumps(jsonable(value), indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(jsonable(value), indent=2)
+    return text
+
+
+class Terminal:
+    """What commands get as their first argument.
+
+    Attributes:
+        database: as `--db` names it.
+        json: whether results are JSON.
+    """
+
+    def __init__(self) -> None:
+        self.database: str | None = None
+        self.json = False
+
+    # Saying
+
+    def result(self, value: object, text: str) -> None:
+        """The answer, on stdout.
+
+        Args:
+            value: for machines.
+            text: for people.
+        """
+        _write(sys.stdout, (json_text(value) if self.json else text) + "\n")
+
+    def piece(self, text: str) -> None:
+        """A piece of an answer, on stdout at once."""
+        _write(sys.stdout, text)
+
+    def note(self, text: str) -> None:
+        """Something beside the answer, on stderr."""
+        _write(sys.stderr, text + "\n")
+
+    @property
+    def shows_at_once(self) -> bool:
+        """Whether somebody watches stdout."""
+        return sys.stdout is not None and sys.stdout.isatty()
+
+    # Asking
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody is there to answer questions."""
+        return (
+            not self.json
+            and sys.stdin is not None
+            and sys.stderr is not None
+            and sys.stdin.isatty()
+            and sys.stderr.isatty()
+        )
+
+    def ask(self, question: str, *, default: str | None = None, parse: Callable[[str], T], hidden: bool = False) -> T:
+        """An answer that will do; a wrong one is told what is wrong, and asked again.
+
+        The question goes to stderr, so that the answer on stdout can be redirected.
+
+        Args:
+            question: without a colon.
+            default: what Enter means.
+            parse: what the answer means; raises ValueError with a phrase.
+            hidden: whether the answer must not be seen.
+        """
+        prompt = f"{question} [{default}]: " if default else f"{question}: "
+        while True:
+            answer = self._line(prompt, hidden=hidden).strip() or default or ""
+            try:
+                return parse(answer)
+            except ValueError as error:
+                self.note(f"  {error}")
+
+    def confirm(self, question: str, *, default: bool) -> bool:
+        """Yes or no."""
+
+        def parse(answer: str) -> bool:
+            if answer.lower() in ("y", "yes", "n", "no", ""):
+                return answer.lower().startswith("y") if answer else default
+            raise ValueError("answer y or n")
+
+        return self.ask(f"{question} [{'Y/n' if default else 'y/N'}]", parse=parse)
+
+    def choose(self, question: str, choices: Sequence[tuple[str, str]], *, default: str | None = None) -> str:
+        """One of several, by its number or its name.
+
+        Args:
+            question: without a colon.
+            choices: names, and what is said of each.
+            default: what Enter means.
+        """
+        names = [name for name, _ in choices]
+        for number, (name, what) in enumerate(choices, 1):
+            self.note(f"  {number}. {name}{f'  {what}' if what else ''}")
+
+        def parse(answer: str) -> str:
+            if answer.isdecimal() and 0 < int(answer) <= len(names):
+                return names[int(answer) - 1]
+            if answer in names:
+                return answer
+            raise ValueError(f"answer with a number from 1 to {len(names)}, or a name")
+
+        return self.ask(question, default=default, parse=parse)
+
+    def _line(self, prompt: str, *, hidden: bool) -> str:
+        if hidden:
+            import getpass
+
+            return getpass.getpass(prompt)
+        _write(sys.stderr, prompt)
+        line = sys.stdin.readline()
+        if not line:
+            self.note("")
+            raise click.UsageError("the input ended in the middle of the questions; every answer has an option, too")
+        return line
+
+    # Opening
+
+    def admin(self) -> Admin:
+        """The door for changes."""
+        from provider_router.configuration.admin import Admin
+
+        return Admin(self.database, who="cli")
+
+    def router(self) -> Router:
+        """The door for requests."""
+        from provider_router.routing.sync import Router
+
+        return Router(self.database)
+
+
+def _wants_json(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+    if value:
+        ctx.ensure_object(Terminal).json = True
+
+
+def json_option(command: F) -> F:
+    """Give a command `--json`."""
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=_wants_json, help="Print JSON, for programs."
+    )(command)
+
+
+def piped_text() -> str | None:
+    """Everything that another program pipes in, or None where no pipe and no file is there to be read."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return None
+    return sys.stdin.read()
+
+
+def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    """Rows for people."""
+    from tabulate import tabulate
+
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    text = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
+    return "\n".join(line.rstrip() for line in text.splitlines())

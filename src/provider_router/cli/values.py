@@ -1,0 +1,58 @@
+"""Kinds of values that options and arguments can have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+class Duration(click.ParamType[float]):
+    """A duration with a unit; its value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """`30s` → 30.0."""
+        from provider_router.limits import parse_duration
+
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Zone(click.ParamType[str]):
+    """How far a request may go."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """One of the zones that there are."""
+        from provider_router.limits import ZONES
+
+        if value not in ZONES:
+            self.fail(f"{value!r} is not one of {', '.join(ZONES)}", param, ctx)
+        return str(value)
+
+
+class Assignment(click.ParamType[tuple[str, str]]):
+    """KEY=VALUE."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """`timeout=30s` → `("timeout", "30s")`."""
+        if isinstance(value, tuple):
+            return value
+        key, cut, text = str(value).partition("=")
+        if not cut or not key.strip():
+            self.fail(f"{value!r} is no KEY=VALUE", param, ctx)
+        return key.strip(), text
+
+
+DURATION = Duration()
+ZONE = Zone()
+ASSIGNMENT = Assignment()
