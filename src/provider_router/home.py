@@ -50,7 +50,5 @@ def secrets_path() -> Path:
 
 
 def routing_environment() -> dict[str, str]:
-    """The values of `PROUTER_ROUTING_…` that are set, by routing option (`maxWait`)."""
-    from provider_router.limits import ROUTING
-
-    return {name: os.environ[option.variable] for name, option in ROUTING.items() if os.environ.get(option.variable)}
+    """The variables `PROUTER_ROUTING_…` that are set, by their names."""
+    return {name: text for name, text in os.environ.items() if name.startswith("PROUTER_ROUTING_") and text}

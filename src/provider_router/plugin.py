@@ -10,6 +10,7 @@ from provider_router.chat import (
     ChatResponse,
     ToolCall,
     Usage,
+    content_text,
     decode,
     encode,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Secret",
     "ToolCall",
     "Usage",
+    "content_text",
     "decode",
     "encode",
     "error_class",

@@ -137,7 +137,8 @@ def test_an_answer_from_its_parts_reads_back() -> None:
 
 def test_an_estimate_of_the_usage_stays_marked() -> None:
     answer = ChatResponse.of(text="hi", model="m", usage=Usage(prompt_tokens=1, completion_tokens=2, estimated=True))
-    assert answer.usage is not None and answer.usage.estimated
+    assert answer.usage is not None
+    assert answer.usage.estimated
     assert 3 == answer.raw["usage"]["total_tokens"]
 
 
@@ -170,7 +171,9 @@ def test_the_views_of_answers_and_chunks_take_any_json(raw: dict[str, Any]) -> N
     before = json.dumps(raw)
     answer, chunk = ChatResponse(raw), ChatChunk(raw)
     for view in (answer, chunk):
-        assert isinstance(view.text, str) and isinstance(view.reasoning, str) and str(view) == view.text
+        assert isinstance(view.text, str)
+        assert isinstance(view.reasoning, str)
+        assert str(view) == view.text
         assert view.finish_reason is None or isinstance(view.finish_reason, str)
         assert view.model is None or isinstance(view.model, str)
         assert view.usage is None or view.usage.total_tokens >= 0

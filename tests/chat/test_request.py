@@ -203,7 +203,7 @@ def test_the_known_fields_are_properties_and_the_rest_is_extra() -> None:
     assert "<ChatRequest model='m' messages=1 stream=False>" == repr(request)
 
 
-@given(st.fixed_dictionaries({}, optional={name: values for name in ("messages", "model", "stop", "tools", "stream")}))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("messages", "model", "stop", "tools", "stream"), values)))
 def test_the_views_take_any_json(body: dict[str, Any]) -> None:
     request = ChatRequest(body)
     assert [] == [

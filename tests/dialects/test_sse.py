@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import httpx
@@ -30,7 +31,7 @@ def _parsed(*pieces: bytes) -> list[Event]:
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(bounds, bounds[1:])]
+    return [data[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 @given(streams, _cuts)

@@ -196,10 +196,10 @@ def test_a_command_line_with_an_open_quote_is_refused() -> None:
 
 
 def test_secret_asks_the_keeper(keeper: FileKeeper) -> None:
-    id = keeper.put(KEY, owner="desk/apiKey")
-    assert resolve(Reference("secret", id), keeper=keeper) == Secret(KEY)
+    secret_id = keeper.put(KEY, owner="desk/apiKey")
+    assert resolve(Reference("secret", secret_id), keeper=keeper) == Secret(KEY)
     with pytest.raises(ConfigError, match="needs the keeper"):
-        resolve(Reference("secret", id))
+        resolve(Reference("secret", secret_id))
 
 
 # ---------------------------------------------------------------------------------------------------------- keyring
@@ -309,11 +309,11 @@ def test_no_secret_survives_masking(secret: str, before: str, after: str) -> Non
 
 
 def test_what_is_put_can_be_got_by_another_process(keeper: FileKeeper) -> None:
-    id = keeper.put(KEY, owner="desk/apiKey")
+    secret_id = keeper.put(KEY, owner="desk/apiKey")
     other = FileKeeper(keeper.path)
-    assert other.get(id).reveal() == KEY
-    assert other.owner(id) == "desk/apiKey"
-    assert other.ids() == (id,)
+    assert other.get(secret_id).reveal() == KEY
+    assert other.owner(secret_id) == "desk/apiKey"
+    assert other.ids() == (secret_id,)
 
 
 def test_nothing_is_created_before_the_first_secret(keeper: FileKeeper) -> None:
@@ -340,10 +340,10 @@ def test_only_the_owner_can_read_the_file_whatever_the_umask(keeper: FileKeeper)
 def test_a_file_that_others_can_read_is_reported_once_and_mended_by_the_next_writing(
     keeper: FileKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    id = keeper.put(KEY, owner="desk/apiKey")
+    secret_id = keeper.put(KEY, owner="desk/apiKey")
     keeper.path.chmod(0o644)
-    keeper.get(id)
-    keeper.get(id)
+    keeper.get(secret_id)
+    keeper.get(secret_id)
     assert [record.message for record in caplog.records] == [keeper.warning()]
     assert f"chmod 600 {keeper.path}" in str(keeper.warning())
     keeper.put("another", owner="loft/apiKey")
@@ -360,16 +360,16 @@ def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_removed_secret_can_be_restored_for_seven_days(keeper: FileKeeper, clock: Clock) -> None:
-    id = keeper.put(KEY, owner="desk/apiKey")
-    keeper.remove(id)
+    secret_id = keeper.put(KEY, owner="desk/apiKey")
+    keeper.remove(secret_id)
     with pytest.raises(MissingSecret, match="in its bin"):
-        keeper.get(id)
+        keeper.get(secret_id)
     assert keeper.ids() == ()
-    assert keeper.owner(id) == "desk/apiKey"
+    assert keeper.owner(secret_id) == "desk/apiKey"
     clock.now += 7 * DAY - 1
     assert keeper.purge() == 0
-    keeper.restore(id)
-    assert keeper.get(id) == Secret(KEY)
+    keeper.restore(secret_id)
+    assert keeper.get(secret_id) == Secret(KEY)
 
 
 def test_after_seven_days_a_removed_secret_is_gone_from_the_file(keeper: FileKeeper, clock: Clock) -> None:
@@ -386,12 +386,12 @@ def test_after_seven_days_a_removed_secret_is_gone_from_the_file(keeper: FileKee
 
 
 def test_a_forgotten_secret_is_gone_at_once(keeper: FileKeeper) -> None:
-    id = keeper.put(KEY, owner="desk/apiKey")
-    keeper.forget(id)
-    keeper.forget(id)
-    keeper.remove(id)
+    secret_id = keeper.put(KEY, owner="desk/apiKey")
+    keeper.forget(secret_id)
+    keeper.forget(secret_id)
+    keeper.remove(secret_id)
     with pytest.raises(MissingSecret, match="holds no secret"):
-        keeper.get(id)
+        keeper.get(secret_id)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_damaged_file_is_left_as_it_is_and_says_what_to_do(keeper: FileKeeper,
     keeper.path.parent.mkdir()
     keeper.path.write_text(content)
     for use in (lambda: keeper.get("a"), lambda: keeper.put(KEY, owner="desk/apiKey")):
-        with pytest.raises(ConfigError, match="is damaged.*backup") as caught:
+        with pytest.raises(ConfigError, match=r"is damaged.*backup") as caught:
             use()
         assert "hush" not in str(caught.value)
     assert keeper.path.read_text() == content
@@ -461,16 +461,16 @@ def test_a_writer_that_holds_on_is_not_waited_for_without_end(tmp_path: Path) ->
         return time.time()
 
     def hold() -> None:
-        FileKeeper(path, clock=slow_clock).remove(id)
+        FileKeeper(path, clock=slow_clock).remove(secret_id)
 
-    id = keeper.put(KEY, owner="desk/apiKey")
+    secret_id = keeper.put(KEY, owner="desk/apiKey")
     holder = threading.Thread(target=hold)
     holder.start()
     holding.wait(10)
     try:
         with pytest.raises(ConfigError, match="Another process"):
             keeper.put("another", owner="desk/apiKey")
-        assert keeper.get(id) == Secret(KEY)  # readers wait for nobody
+        assert keeper.get(secret_id) == Secret(KEY)  # readers wait for nobody
     finally:
         done.set()
         holder.join()

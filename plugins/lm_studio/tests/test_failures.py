@@ -114,6 +114,8 @@ async def test_every_fault_raises_its_class(fault: Fault, make: Make) -> None:
                 return
             with pytest.raises(ProviderError) as caught:
                 await provider.chat(ChatRequest.of("hi", model="m"))
-    # That a silent backend is busy and not dead, the Router finds out beside the call.
-    assert {"busy": {"busy", "timeout"}}.get(str(fault.plain), {fault.plain}) >= {str(caught.value.failure)}
+    # That a silent backend is busy and not dead, the Router finds out beside the call; and what is no HTTP at all,
+    # one HTTP parser cannot tell from a connection that was cut.
+    also = "timeout" if fault.plain == "busy" else "reset" if fault.name == "not-http" else fault.plain
+    assert caught.value.failure in (fault.plain, also)
     assert "desk" == caught.value.provider

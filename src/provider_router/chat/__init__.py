@@ -5,7 +5,7 @@ fields unknown here survive every hop. The wire JSON is OpenAI's chat completion
 (https://platform.openai.com/docs/api-reference/chat).
 """
 
-from provider_router.chat.answer import ToolCall, Usage, usage_to_wire
+from provider_router.chat.answer import ToolCall, Usage, content_text, usage_to_wire
 from provider_router.chat.chunk import ChatChunk
 from provider_router.chat.json_text import decode, encode
 from provider_router.chat.messages import Message, Prompt, assistant, image, system, tool, user
@@ -25,6 +25,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "assistant",
+    "content_text",
     "decode",
     "encode",
     "image",

@@ -205,7 +205,7 @@ class ChatRequest:
             for name, value in fields.items()
         ):
             body: Mapping[str, Any] | bytes = self._bytes if self._bytes is not None else raw
-            copy = self._with(body)
+            copy = self.with_body(body)
             copy._raw = raw
             return copy
         changed = dict(raw)
@@ -214,7 +214,7 @@ class ChatRequest:
                 changed.pop(name, None)
             else:
                 changed[name] = value
-        return self._with(changed)
+        return self.with_body(changed)
 
     def attempt(self, *, limits: Limits, zone: str | None, progress: Progress) -> ChatRequest:
         """A copy for one attempt, with what the Router decided for it."""
@@ -236,7 +236,8 @@ class ChatRequest:
         """A copy that asks for a whole answer, without what only streams carry; the same body if it does already."""
         return self.changed(stream=..., stream_options=...) if self.stream else self.changed()
 
-    def _with(self, body: Mapping[str, Any] | bytes) -> ChatRequest:
+    def with_body(self, body: Mapping[str, Any] | bytes) -> ChatRequest:
+        """This attempt with another body: what a backend of another dialect is sent."""
         return ChatRequest(body, headers=self.headers, limits=self.limits, zone=self.zone, progress=self.progress)
 
     def _list(self, name: str) -> Sequence[Any]:

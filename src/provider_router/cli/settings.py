@@ -26,7 +26,7 @@ def list_settings(terminal: Terminal, *, only_set: bool) -> None:
     """Show every setting with its value in force."""
     with terminal.admin() as admin:
         found = [setting for setting in admin.settings.list() if not only_set or setting.source != "default"]
-    cells = [[setting.key, _text(setting.value), setting.source, setting.help] for setting in found]
+    cells = [[setting.key, _text(setting.key, setting.value), setting.source, setting.help] for setting in found]
     terminal.result(found, table(cells, ("setting", "value", "from", "meaning")))
 
 
@@ -38,7 +38,7 @@ def get(terminal: Terminal, *, key: str) -> None:
     """Show one setting's value in force."""
     with terminal.admin() as admin:
         value = admin.settings.get(key)
-    terminal.result(value, _text(value))
+    terminal.result(value, _text(key, value))
 
 
 @settings.command("set")
@@ -50,9 +50,9 @@ def set_setting(terminal: Terminal, *, key: str, value: str) -> None:
     """Set one. Durations have a unit: 30s, 500ms, 2m."""
     with terminal.admin() as admin:
         setting = admin.settings.set(key, value)
-    terminal.result(setting, f"{key}: {_text(setting.kept)}")
+    terminal.result(setting, f"{key}: {_text(key, setting.kept)}")
     if setting.source == "environment":
-        terminal.note(f"The environment goes first: {setting.variable} makes it {_text(setting.value)}.")
+        terminal.note(f"The environment goes first: {setting.variable} makes it {_text(setting.key, setting.value)}.")
 
 
 @settings.command()
@@ -63,7 +63,7 @@ def unset(terminal: Terminal, *, key: str) -> None:
     """Take one back to its default."""
     with terminal.admin() as admin:
         setting = admin.settings.unset(key)
-    terminal.result(setting, f"{key}: {_text(setting.value)} (from {_whence(setting)})")
+    terminal.result(setting, f"{key}: {_text(setting.key, setting.value)} (from {_whence(setting)})")
 
 
 @settings.command()
@@ -76,9 +76,9 @@ def explain(terminal: Terminal, *, key: str) -> None:
         setting = admin.settings.explain(key)
     lines = [
         f"{setting.key}: {setting.help}",
-        f"  in force     {_text(setting.value)} (from {_whence(setting)})",
-        f"  setting      {'not set' if setting.kept is None else _text(setting.kept)}",
-        f"  default      {_text(setting.default)}",
+        f"  in force     {_text(setting.key, setting.value)} (from {_whence(setting)})",
+        f"  setting      {'not set' if setting.kept is None else _text(setting.key, setting.kept)}",
+        f"  default      {_text(setting.key, setting.default)}",
     ]
     if setting.variable:
         lines.append(f"  environment  {setting.variable}")
@@ -91,10 +91,15 @@ def _whence(setting: Setting) -> str:
     ]
 
 
-def _text(value: object) -> str:
+def _text(key: str, value: object) -> str:
     """A value as it could be typed."""
+    from provider_router.limits import ROUTING
+
+    option = ROUTING.get(key.removeprefix("routing."))
     if value is None or value in ([], ""):
         return "-"
     if isinstance(value, str):
         return value
+    if isinstance(value, int) and (key == "server.timeout" or (option and option.duration)):
+        return f"{value / 1000:g}s"
     return ",".join(map(str, value)) if isinstance(value, list) else json.dumps(value)

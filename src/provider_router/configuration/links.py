@@ -295,7 +295,7 @@ class Links:
         """Whether a provider takes any model name, and only because nothing is linked to it."""
         store = self._editor.store
         said = store.configs.get(provider, "open") or store.settings.get(ROUTING["open"].setting)
-        return not (said or "open" in routing_environment() or store.links.list(provider_id=provider))
+        return not (said or ROUTING["open"].variable in routing_environment() or store.links.list(provider_id=provider))
 
 
 def _checked(limits: Mapping[str, object]) -> dict[str, Json]:

@@ -238,4 +238,4 @@ def _known(key: str) -> SettingInfo:
 
 
 def _environment(key: str) -> str | None:
-    return routing_environment().get(key.removeprefix("routing."))
+    return routing_environment().get(ROUTING[key.removeprefix("routing.")].variable)

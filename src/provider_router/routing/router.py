@@ -19,12 +19,14 @@ from provider_router.errors import NoCandidates, ProviderError, ProviderRouterEr
 from provider_router.limits import UNSAID, ZONES
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
+from provider_router.routing.breaker import Condition, State
 from provider_router.routing.call import Call, CallOptions
 from provider_router.routing.driver import Driver
 from provider_router.routing.failover import Failover, Policy
-from provider_router.routing.health import Condition, Health, Key, RetryBudget, State
+from provider_router.routing.health import Health, Key
 from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.registry import ProviderRegistry
+from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.stream import AsyncChatStream

@@ -5,11 +5,15 @@ Limits bound silence and never a live attempt: a local model may take minutes ov
 
 from __future__ import annotations
 
+from typing import Final
+
 from provider_router import limits as numbers
 from provider_router.errors import Busy, Failure, ProviderError, ProviderTimeout, StreamInterrupted, duration_text
 from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
 from provider_router.routing.plan import Candidate
+
+_WHOLE_CHECK: Final = numbers.CHECK_SILENCE * 0.95  # clocks of event loops are coarse
 
 
 class Silence:
@@ -25,40 +29,48 @@ class Silence:
     Attributes:
         lives: whether any byte of an answer has come.
         working: whether reasoning or a tool call is open, so that longer pauses are normal.
+        cut_short: whether it was given up for the caller's hurry alone, before its own limit.
     """
 
     def __init__(self, candidate: Candidate, limits: Limits, *, stream: bool, share: float | None, now: float) -> None:
         self.lives = False
         self.working = False
+        self.cut_short = False
         self._who = candidate.provider
         self._candidate = candidate
-        self._checkable = candidate.view.free_check
         self._limits = limits
         self._stream = stream
         self._share = share
-        self._asked = self._life = self._quiet_since = now
-        self._is_sent = False
-        self._checking = False
+        self._asked = now
+        self._sent: float | None = None
+        self._since = now  # when the present silence began …
+        self._quiet_since = now  # … or the newest check in it was done
+        self._check_begun: float | None = None
         self._check_good = False  # the newest check of this silence was answered
 
     def sent(self, now: float) -> None:
         """The request is out."""
-        if not self._is_sent:
-            self._is_sent = True
-            self._quiet_since = max(self._quiet_since, now)
+        if self._sent is None:
+            self._sent = self._since = self._quiet_since = now
 
     def life(self, now: float) -> None:
         """Any byte of an answer, its head included."""
-        self._life = self._quiet_since = now
-        self.lives = self._is_sent = True
+        self.sent(now)
+        self._since = self._quiet_since = now
+        self.lives = True
+        self._check_begun = None  # whatever it says: it lives
         self._check_good = False
+
+    def listening(self, now: float) -> None:
+        """The caller wants the next piece. The time that it took over the last one was no silence of the backend."""
+        self._since = max(self._since, now)
 
     def deadline(self, *, committed: bool) -> float:
         """The next moment at which silence means something."""
         due = self._limit_at(committed=committed)
         if committed:
             return due
-        if self._share_counts:
+        if self._hurried:
             due = min(due, self._share or due)
         if self._may_check:
             due = min(due, self._check_at)
@@ -70,10 +82,18 @@ class Silence:
             return Abandon(self._error(committed=committed))
         if committed:
             return None
-        if self._share_counts and now >= (self._share or now):
-            return Abandon(self._error(committed=False))
+        if self._hurried and now >= (self._share or now):
+            self.cut_short = True
+            silence = duration_text(now - self._asked)
+            return Abandon(
+                ProviderTimeout(
+                    f"{self._who} did not answer within {silence}, its share of the time",
+                    provider=self._who,
+                    detail="silent",
+                )
+            )
         if self._may_check and now >= self._check_at:
-            self._checking = True
+            self._check_begun = now
             return Check(self._candidate, numbers.CHECK_SILENCE)
         return None
 
@@ -81,14 +101,18 @@ class Silence:
         """A check's outcome: answered, refused (False), or silent itself (None).
 
         `telling` is whether this endpoint has answered a check beside a running call before; one that does a
-        single thing at a time never does, and its silent check says nothing.
+        single thing at a time never does, and its silent check says nothing. Nor does one that was broken off.
         """
-        self._checking = False
-        self._quiet_since = now
-        self._check_good = bool(answered)
-        if answered or (answered is None and not telling):
+        begun, self._check_begun = self._check_begun, None
+        if begun is None:
             return None
-        silence = duration_text(now - self._life)
+        self._quiet_since = now
+        if answered is None and (not telling or now - begun < _WHOLE_CHECK):
+            return None
+        self._check_good = answered is True
+        if answered:
+            return None
+        silence = duration_text(now - self._since)
         return Abandon(
             ProviderTimeout(
                 f"{self._who} was silent for {silence}, and its check fails too", provider=self._who, detail="dead"
@@ -96,12 +120,12 @@ class Silence:
         )
 
     @property
-    def _share_counts(self) -> bool:
+    def _hurried(self) -> bool:
         return self._share is not None and not self.lives and not self._check_good
 
     @property
     def _may_check(self) -> bool:
-        return self._checkable and not self._checking
+        return self._candidate.view.free_check and self._check_begun is None
 
     @property
     def _check_at(self) -> float:
@@ -109,11 +133,12 @@ class Silence:
 
     def _limit_at(self, *, committed: bool) -> float:
         bounds = self._limits
-        if not self._stream:
-            return self._asked + (bounds.connect or 0.0) + (bounds.timeout or 0.0)
-        if not committed:
-            return self._life + (0.0 if self._is_sent else bounds.connect or 0.0) + (bounds.first_token or 0.0)
-        return self._life + (bounds.idle or 0.0) * (numbers.REASONING_IDLE_FACTOR if self.working else 1.0)
+        if committed:
+            return self._since + (bounds.idle or 0.0) * (numbers.REASONING_IDLE_FACTOR if self.working else 1.0)
+        limit = (bounds.first_token if self._stream else bounds.timeout) or 0.0
+        if self._sent is None:
+            return self._asked + (bounds.connect or 0.0) + limit
+        return (self._since if self._stream else self._sent) + limit
 
     def _error(self, *, committed: bool) -> ProviderError:
         who = self._who

@@ -99,11 +99,14 @@ def environment_values() -> dict[str, Any]:
         ConfigError: naming the variable.
     """
     values = {}
-    for name, text in home.routing_environment().items():
-        try:
-            values[name] = ROUTING[name].parse(text)
-        except ValueError as error:
-            raise ConfigError(f"{ROUTING[name].variable}: {error}") from None
+    given = home.routing_environment()
+    for name, option in ROUTING.items():
+        text = given.get(option.variable)
+        if text is not None:
+            try:
+                values[name] = option.parse(text)
+            except ValueError as error:
+                raise ConfigError(f"{option.variable}: {error}") from None
     return values
 
 

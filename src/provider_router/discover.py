@@ -1,0 +1,133 @@
+"""Finding backends: what runs at an address, and what runs at the usual addresses of this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Container, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio
+from attrs import frozen
+
+from provider_router.errors import ConfigError, Failure, InvalidConfig, ProviderError, ProviderRouterError
+from provider_router.providers.plugins import Plugins
+from provider_router.providers.provider import ModelInfo, Provider
+from provider_router.providers.zones import zone_of_host
+
+LONGEST_LOOK: Final = 8.0  # seconds for one type at one address, whatever a plugin does
+_ID_LENGTH: Final = 63
+
+
+@frozen(kw_only=True)
+class Found:
+    """A backend that a provider type has recognised.
+
+    Attributes:
+        type: the provider type.
+        label: the type's name for people.
+        config: options for a provider of this type.
+        models: what it lists.
+        error: why it lists nothing.
+    """
+
+    type: str
+    label: str
+    config: Mapping[str, object]
+    models: tuple[ModelInfo, ...] = ()
+    error: ProviderRouterError | None = None
+
+    @property
+    def address(self) -> str:
+        return str(self.config.get("baseURL", ""))
+
+    @property
+    def wants_key(self) -> bool:
+        return isinstance(self.error, ProviderError) and self.error.failure is Failure.AUTH
+
+    def suggested_id(self, taken: Container[str] = ()) -> str:
+        """An id that is free: `lm-studio`, or with its host where that is another machine, and a number if need be."""
+        host = urlsplit(self.address).hostname or ""
+        stem = self.type if zone_of_host(host) == "loopback" else f"{self.type}-{host}"
+        stem = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[: _ID_LENGTH - 4]
+        return next(
+            id for id in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if id not in taken
+        )
+
+
+async def recognise(address: str, plugins: Plugins) -> Found | None:
+    """What runs at an address, asked of every type at once.
+
+    Args:
+        address: of the API or of the host alone; without a scheme `http://` is meant.
+        plugins: the types.
+
+    Returns:
+        The backend with its models, or None where no type recognises anything. Where several do, the one that is not
+        generic.
+
+    Raises:
+        InvalidConfig: it is no address.
+    """
+    address = address.strip()
+    if "://" not in address:
+        address = f"http://{address}"
+    found: dict[str, Mapping[str, object]] = {}
+    refused: list[InvalidConfig] = []
+
+    async def look(cls: type[Provider]) -> None:
+        try:
+            with anyio.move_on_after(LONGEST_LOOK):
+                config = await cls.recognise(address)
+                if config is not None:
+                    found[cls.type] = config
+        except InvalidConfig as error:
+            refused.append(error)
+        except Exception:  # a type that fails at looking has not recognised anything, and the others have their say
+            pass
+
+    await _all([lambda cls=cls: look(cls) for cls in plugins.types.values()])  # type: ignore[misc]
+    if not found:
+        if refused:
+            raise refused[0]
+        return None
+    type = min(found, key=lambda name: (plugins.types[name].generic, name))
+    models, error = await _listed(plugins, type, found[type])
+    return Found(type=type, label=plugins.types[type].label, config=found[type], models=models, error=error)
+
+
+async def look_around(plugins: Plugins) -> list[Found]:
+    """What runs at the usual addresses of every type on this machine, all asked at once."""
+    urls = dict.fromkeys(url for cls in plugins.types.values() for url in cls.default_urls)
+    found: dict[str, Found] = {}
+
+    async def look(url: str) -> None:
+        if zone_of_host(urlsplit(url).hostname or "") == "loopback" and (backend := await recognise(url, plugins)):
+            found[url] = backend
+
+    await _all([lambda url=url: look(url) for url in urls])  # type: ignore[misc]
+    return [found[url] for url in urls if url in found]
+
+
+async def _all(looks: list[Callable[[], Awaitable[None]]]) -> None:
+    async with anyio.create_task_group() as tasks:
+        for look in looks:
+            tasks.start_soon(look)
+
+
+async def _listed(
+    plugins: Plugins, type: str, config: Mapping[str, object]
+) -> tuple[tuple[ModelInfo, ...], ProviderRouterError | None]:
+    try:
+        provider = plugins.create(type, type, config)
+    except ConfigError as error:
+        return (), error
+    try:
+        with anyio.fail_after(LONGEST_LOOK):
+            return tuple(await provider.models()), None
+    except TimeoutError:
+        return (), ProviderError(f"{type} listed no models in time", provider=type, detail="silent")
+    except ProviderRouterError as error:
+        return (), error
+    finally:
+        await provider.aclose()
