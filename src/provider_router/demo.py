@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
 import anyio
 from attrs import define, frozen
 
-from provider_router.backends import Backend, answers
+from provider_router.backends import Answer, Backend, answers
 from provider_router.configuration.admin import Admin
 from provider_router.errors import Attempt, UnknownProviderType, duration_text, trail_text
 from provider_router.providers.plugins import Plugins
@@ -47,15 +48,15 @@ def run_demo(out: TextIO, *, plugins: Plugins | None = None, pace: float = PACE)
     plugins = plugins or Plugins.load()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="prouter-demo-"))
-        backends = {id: stack.enter_context(Backend(_says(id, pace), models=(_MODEL,))) for id, _ in _BACKENDS}
+        backends = {name: stack.enter_context(Backend(_says(name, pace), models=(_MODEL,))) for name, _ in _BACKENDS}
         database = Path(folder) / "demo.db"
         admin = stack.enter_context(Admin(database, who="demo", plugins=plugins))
         router = stack.enter_context(Router(database, plugins=plugins))
         return tuple(_Demo(out, admin, router, backends, plugins).run())
 
 
-def _says(id: str, pace: float) -> object:
-    return answers(f"A pelican named Percival, says the backend in the {id}, and it likes herring.", pace=pace)
+def _says(name: str, pace: float) -> Answer:
+    return answers(f"A pelican named Percival, says the backend in the {name}, and it likes herring.", pace=pace)
 
 
 @define
@@ -69,11 +70,11 @@ class _Demo:
     def run(self) -> Iterator[DemoStep]:
         self._say("Three small backends on this machine and a temporary configuration; nothing of yours is touched.")
         self._title("Three providers")
-        type = anyio.run(self._type)
-        for id, priority in _BACKENDS:
-            address = self._backends[id].base_url
-            self._admin.providers.add(id, type=type, priority=priority, config={"baseURL": address})
-            self._say(f"  {id:6}{address}  type {type}, priority {priority}")
+        fitting = anyio.run(self._fitting_type)
+        for name, priority in _BACKENDS:
+            address = self._backends[name].base_url
+            self._admin.providers.add(name, type=fitting, priority=priority, config={"baseURL": address})
+            self._say(f"  {name:6}{address}  type {fitting}, priority {priority}")
 
         yield self._asked("A plain answer: the highest priority is asked first")
         yield self._streamed("A streamed answer, word by word")
@@ -95,7 +96,7 @@ class _Demo:
         self._say('  prouter chat "Hello"      asks the best one, and the next if it fails')
         self._say("  prouter plan              tells who would be asked, and why not the others")
 
-    async def _type(self) -> str:
+    async def _fitting_type(self) -> str:
         """The type that speaks with the backends: the core knows none by name."""
         for name, cls in sorted(self._plugins.types.items(), key=lambda item: (not item[1].generic, item[0])):
             if await cls.recognise(self._backends["desk"].base_url) is not None:
@@ -126,7 +127,8 @@ class _Demo:
 
     def _show(self, plan: Plan) -> None:
         for number, step in enumerate(plan, 1):
-            until = f", for {duration_text(max(0.0, _left(step.until)))} more" if step.until else ""
+            left = (step.until - datetime.now(UTC)).total_seconds() if step.until else 0.0
+            until = f", for {duration_text(left)} more" if left > 0 else ""
             reason = f", {step.reason}" if step.reason else ""
             self._say(f"  {number}. {step.provider:6}{step.state}{reason}{until}")
 

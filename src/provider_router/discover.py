@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -50,9 +50,7 @@ class Found:
         host = urlsplit(self.address).hostname or ""
         stem = self.type if zone_of_host(host) == "loopback" else f"{self.type}-{host}"
         stem = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[: _ID_LENGTH - 4]
-        return next(
-            id for id in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if id not in taken
-        )
+        return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
 
 
 async def recognise(address: str, plugins: Plugins) -> Found | None:
@@ -86,14 +84,16 @@ async def recognise(address: str, plugins: Plugins) -> Found | None:
         except Exception:  # a type that fails at looking has not recognised anything, and the others have their say
             pass
 
-    await _all([lambda cls=cls: look(cls) for cls in plugins.types.values()])  # type: ignore[misc]
+    async with anyio.create_task_group() as tasks:
+        for cls in plugins.types.values():
+            tasks.start_soon(look, cls)
     if not found:
         if refused:
             raise refused[0]
         return None
-    type = min(found, key=lambda name: (plugins.types[name].generic, name))
-    models, error = await _listed(plugins, type, found[type])
-    return Found(type=type, label=plugins.types[type].label, config=found[type], models=models, error=error)
+    best = min(found, key=lambda name: (plugins.types[name].generic, name))
+    models, error = await _listed(plugins, best, found[best])
+    return Found(type=best, label=plugins.types[best].label, config=found[best], models=models, error=error)
 
 
 async def look_around(plugins: Plugins) -> list[Found]:
@@ -105,14 +105,10 @@ async def look_around(plugins: Plugins) -> list[Found]:
         if zone_of_host(urlsplit(url).hostname or "") == "loopback" and (backend := await recognise(url, plugins)):
             found[url] = backend
 
-    await _all([lambda url=url: look(url) for url in urls])  # type: ignore[misc]
-    return [found[url] for url in urls if url in found]
-
-
-async def _all(looks: list[Callable[[], Awaitable[None]]]) -> None:
     async with anyio.create_task_group() as tasks:
-        for look in looks:
-            tasks.start_soon(look)
+        for url in urls:
+            tasks.start_soon(look, url)
+    return [found[url] for url in urls if url in found]
 
 
 async def _listed(

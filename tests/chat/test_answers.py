@@ -150,7 +150,9 @@ def test_an_answer_without_tool_calls_or_usage_has_none() -> None:
 
 def test_arguments_that_came_as_json_are_text_again() -> None:
     function = {"name": "f", "arguments": {"a": 1}}
-    answer = ChatResponse({"choices": [{"message": {"tool_calls": [{"function": function}, {"function": {}}]}}]})
+    answer = ChatResponse(
+        {"choices": [{"message": {"tool_calls": ["odd", {"function": function}, {}, {"function": {}}]}}]}
+    )
     assert [ToolCall("", "f", '{"a":1}'), ToolCall("", "", "{}")] == answer.tool_calls
 
 

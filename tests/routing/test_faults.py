@@ -11,7 +11,7 @@ import pytest
 from provider_router import AsyncRouter, ProviderError, StreamInterrupted
 from provider_router.backends import FAULTS, Backend, Fault, answers
 from provider_router.errors import Failure
-from provider_router.routing.failover import TABLE
+from provider_router.routing.table import TABLE
 
 FOR_ALL = [fault for fault in FAULTS.values() if fault.available and fault.dialect == "openai"]
 PLAIN = [fault for fault in FOR_ALL if fault.plain is not None]

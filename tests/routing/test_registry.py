@@ -103,9 +103,7 @@ async def test_a_link_routes_by_model_under_its_remote_name_with_its_parameters(
         assert (await router.chat("hi", model="pelican")).provider == "one"
 
 
-async def test_the_first_link_closes_an_open_provider(
-    admin: Admin, two: Any, database: Path, plugins: Plugins
-) -> None:
+async def test_the_first_link_closes_an_open_provider(admin: Admin, two: Any, database: Path, plugins: Plugins) -> None:
     for model in ("pelican", "heron"):
         admin.models.add(model)
     admin.links.link("one", "pelican")
@@ -158,9 +156,7 @@ async def test_a_secret_that_cannot_be_had_skips_its_provider_and_says_why(
     assert "NO_SUCH_VARIABLE" in states["one"][1]
 
 
-async def test_a_missing_plugin_is_a_reason_and_no_crash(
-    admin: Admin, two: Any, database: Path, quick: Any
-) -> None:
+async def test_a_missing_plugin_is_a_reason_and_no_crash(admin: Admin, two: Any, database: Path, quick: Any) -> None:
     async with AsyncRouter(database, plugins=Plugins([])) as router:
         with pytest.raises(NoCandidates, match="no provider type is called 'quick'"):
             await router.chat("hi")
@@ -187,9 +183,7 @@ async def test_settings_and_environment_bound_the_attempts(
             await router.registry.refresh()
 
 
-async def test_a_database_that_is_not_there_yet_is_used_as_soon_as_it_is(
-    database: Path, plugins: Plugins
-) -> None:
+async def test_a_database_that_is_not_there_yet_is_used_as_soon_as_it_is(database: Path, plugins: Plugins) -> None:
     async with AsyncRouter(database, plugins=plugins) as router:
         with pytest.raises(NoCandidates, match="prouter add"):
             await router.chat("hi")

@@ -8,13 +8,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from provider_router_parrot import Parrot, register_providers
 
-provider_router_parrot = pytest.importorskip("provider_router_parrot", reason="pip install -e examples/parrot_provider")
-
-from provider_router import AsyncRouter, ProviderError  # noqa: E402
-from provider_router.plugin import Failure  # noqa: E402
-
-Parrot = provider_router_parrot.Parrot
+from provider_router import AsyncRouter, ProviderError
+from provider_router.plugin import Failure
 
 
 class Cage(BaseHTTPRequestHandler):
@@ -59,11 +56,11 @@ def cage() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture
-def parrot(cage: ThreadingHTTPServer) -> object:
+def parrot(cage: ThreadingHTTPServer) -> Parrot:
     return Parrot("polly", base_url=f"http://127.0.0.1:{cage.server_port}", voice="loud")
 
 
-async def test_it_answers_plainly_and_in_a_stream(parrot: object, cage: ThreadingHTTPServer) -> None:
+async def test_it_answers_plainly_and_in_a_stream(parrot: Parrot, cage: ThreadingHTTPServer) -> None:
     async with AsyncRouter(providers=[parrot]) as router:
         answer = await router.chat("Pretty bird", extra_body={"pitch": 3})
         async with router.stream("Pretty bird") as stream:
@@ -74,7 +71,7 @@ async def test_it_answers_plainly_and_in_a_stream(parrot: object, cage: Threadin
 
 
 @pytest.mark.parametrize(("line", "failure"), [("sleep", Failure.SERVER), ("hum", Failure.MALFORMED)])
-async def test_its_errors_have_their_class(line: str, failure: Failure, parrot: object) -> None:
+async def test_its_errors_have_their_class(line: str, failure: Failure, parrot: Parrot) -> None:
     async with AsyncRouter(providers=[parrot]) as router:
         with pytest.raises(ProviderError) as plain:
             await router.chat(line, max_attempts=1)
@@ -84,10 +81,10 @@ async def test_its_errors_have_their_class(line: str, failure: Failure, parrot: 
     assert (failure, failure) == (plain.value.failure, streamed.value.failure)
 
 
-async def test_its_check_says_its_mood(parrot: object) -> None:
+async def test_its_check_says_its_mood(parrot: Parrot) -> None:
     async with AsyncRouter(providers=[parrot]) as router:
         assert "chatty" in str(await router.check("polly"))
 
 
 def test_the_plugin_registers_its_type() -> None:
-    assert [Parrot] == provider_router_parrot.register_providers()
+    assert [Parrot] == register_providers()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import sys
 from pathlib import Path
 
 import pytest
 
-import provider_router_openai_compatible
 from provider_router.backends import EVERY_PATH, Backend, says, status
 from provider_router.errors import InvalidConfig
 from provider_router.plugin import Capability
@@ -81,14 +78,3 @@ async def test_another_server_is_not_taken_for_one(backend: Backend) -> None:
         assert await OpenAICompatible.recognise(backend.url) is None
     backend.kill()
     assert await OpenAICompatible.recognise(backend.url) is None
-
-
-def test_the_plugin_imports_the_authors_names_only() -> None:
-    allowed = {"provider_router_openai_compatible", *sys.stdlib_module_names}
-    for path in Path(provider_router_openai_compatible.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert [] == [
-                name for name in names if name != "provider_router.plugin" and name.partition(".")[0] not in allowed
-            ]

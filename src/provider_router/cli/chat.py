@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option("--zone", type=ZONE, help="How far the request may go: loopback, lan or internet.")
 @click.option("--timeout", type=DURATION, help="Longest time for everything, such as 30s or 2m.")
 @click.option("--system", "system_text", metavar="TEXT", help="What the model is told before the question.")
-@click.option("--stream/--no-stream", default=None, help="Word by word, or at once. Default: word by word on a terminal.")
+@click.option(
+    "--stream/--no-stream", default=None, help="Word by word, or at once. Default: as words come, on a terminal."
+)
 @json_option
 @click.pass_obj
 def chat(

@@ -13,8 +13,9 @@ import attrs
 
 def jsonable(value: object) -> Any:
     """Records as objects of their fields, times in ISO 8601, sets in order, anything else as text."""
-    if attrs.has(type(value)):
-        names = [field.name for field in attrs.fields(type(value)) if not field.name.startswith("_")]
+    cls = type(value)
+    if attrs.has(cls):
+        names = [field.name for field in attrs.fields(cls) if not field.name.startswith("_")]
         return {name: jsonable(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}

@@ -51,13 +51,13 @@ class Program(click.Group):
                 rows = [(name, self.get_command(ctx, name)) for name in names]
                 formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in rows if command])
 
-    def main(  # type: ignore[override]  # it never returns
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002
         **extra: Any,
     ) -> NoReturn:
         """Run a command and end the process: 0 done, 1 our error, 2 wrong use, 130 interrupted."""
@@ -105,7 +105,7 @@ class Program(click.Group):
             return 1
 
 
-@click.group(cls=Program, invoke_without_command=True)
+@click.group(cls=Program, invoke_without_command=True, context_settings={"max_content_width": 110})
 @click.option("--db", "database", metavar="PATH", help="The configuration's database. Also PROUTER_DB.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every attempt to stderr.")
 @click.version_option(package_name="provider-router", message="%(prog)s %(version)s")

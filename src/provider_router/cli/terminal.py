@@ -244,5 +244,15 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
     from tabulate import tabulate
 
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    text = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
+    last = _room(cells, headers) if cells and sys.stdout is not None and sys.stdout.isatty() else None
+    widths = [*[None] * (len(headers) - 1), last] if last else None
+    text = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True, maxcolwidths=widths)
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _room(cells: Sequence[Sequence[str]], headers: Sequence[str]) -> int:
+    """Columns that the terminal leaves to the last column of a table, whose text is wrapped there."""
+    import shutil
+
+    others = [max(len(header), *(len(row[at]) for row in cells)) for at, header in enumerate(headers[:-1])]
+    return max(24, shutil.get_terminal_size().columns - sum(others) - 2 * len(others))

@@ -20,6 +20,7 @@ from provider_router.errors import Failure, ProviderError, error_class
 
 MESSAGE_LENGTH = 500  # of an upstream text, which may be a whole web page
 _READ = 8192  # of such a text, where it is searched
+_SILENT = "no text"
 
 
 @frozen(kw_only=True)
@@ -81,12 +82,12 @@ class ErrorBody:
         except ValueError:
             found = None
         if found is not None:
-            return evolve(found, message=shortened(found.message))
+            return evolve(found, message=shortened(found.message) or _SILENT)
         text = body[:_READ].decode("utf-8", "replace")
         if re.search(r"<(!doctype|html|body)", text, re.IGNORECASE):
             title = re.search(r"<title[^>]{0,200}>([^<]*)<", text, re.IGNORECASE)
             text = f"a web page ({title[1].strip()})" if title else "a web page"
-        return cls(message=shortened(text) or "no text")
+        return cls(message=shortened(text) or _SILENT)
 
 
 def shortened(text: str) -> str:
@@ -267,7 +268,7 @@ def error_of(
     bad = shown >= 300
     where = f"answered {shown}" if bad else "answered with an error"
     return error_class(failure)(
-        f"{who} {where}: {shortened(body.message)}",
+        f"{who} {where}: {shortened(body.message) or _SILENT}",
         provider=who,
         model=model,
         status=shown if bad else None,

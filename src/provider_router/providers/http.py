@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -25,6 +26,9 @@ from provider_router.providers.zones import zone_of_host
 
 WHOLE = "whole"
 """The type of the event that is no event: one JSON in place of a stream."""
+
+# After a fork: connections that belong to the parent, which the child must neither use nor close.
+_of_the_parent: list[object] = []
 
 _WRITE_TIMEOUT = 30.0
 _IDLE_CONNECTION = 4.0  # seconds; local servers close theirs after five
@@ -50,7 +54,7 @@ class HTTPProvider(Provider):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._client: httpx.AsyncClient | None = None
-        self._home: object = None
+        self._home: tuple[int, object] | None = None  # the process and the event loop of the client
         self._headers: dict[str, str] = {
             "accept-encoding": "identity",
             "user-agent": "provider-router",
@@ -253,8 +257,10 @@ class HTTPProvider(Provider):
 
     def _client_here(self) -> httpx.AsyncClient:
         """The client of this event loop: connections cannot move from one loop to another."""
-        home = anyio.lowlevel.current_token()
+        home = (os.getpid(), anyio.lowlevel.current_token())
         if self._client is None or self._home != home:
+            if self._home is not None and self._home[0] != home[0]:
+                _of_the_parent.append(self._client)
             self._home = home
             secure = self.config.base_url.startswith("https:")
             self._client = httpx.AsyncClient(
@@ -270,7 +276,7 @@ class HTTPProvider(Provider):
 
     async def aclose(self) -> None:
         client, self._client = self._client, None
-        if client is not None and self._home == anyio.lowlevel.current_token():
+        if client is not None and self._home == (os.getpid(), anyio.lowlevel.current_token()):
             await client.aclose()
 
 

@@ -1,6 +1,6 @@
 """Breaker: why an endpoint, or a model there, is left alone, and the one trial that ends it. Pure.
 
-    closed ──fault(s)──► open(until) ──time──► half-open ──one trial──► closed | open(twice as long)
+closed ──fault(s)──► open(until) ──time──► half-open ──one trial──► closed | open(twice as long)
 """
 
 from __future__ import annotations

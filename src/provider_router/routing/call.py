@@ -11,9 +11,9 @@ from provider_router.chat import Capability, ChatFields, ChatRequest, Prompt
 from provider_router.dialects.dialect import Dialect
 from provider_router.dialects.openai_chat import OPENAI_CHAT
 from provider_router.limits import ROUTING, UNSAID, ZONES, Limits
-from provider_router.routing.failover import Policy
 from provider_router.routing.plan import Needs
 from provider_router.routing.snapshot import RoutingSettings
+from provider_router.routing.walk import Policy
 
 
 class CallOptions(ChatFields, total=False):
@@ -27,6 +27,8 @@ class CallOptions(ChatFields, total=False):
         timeout: seconds for the whole call, or `Limits(total=, connect=, first_token=, idle=)`.
         max_attempts: most upstream calls.
         fallback_on: failure classes that go on to the next provider though they usually stop.
+        resume: what a stream cut after its first text does: `error`, or `replay` elsewhere.
+        guards: what a doubtful answer does: `off`, `warn` (`answer.warnings`), `next`.
         extra_body: fields that are not known here.
         extra_headers: headers for the backend.
     """
@@ -38,6 +40,8 @@ class CallOptions(ChatFields, total=False):
     timeout: float | Limits | None
     max_attempts: int | None
     fallback_on: Iterable[str]
+    resume: str | None
+    guards: str | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
 
@@ -52,6 +56,8 @@ class Call:
     limits: Limits
     max_attempts: int | None
     fallback_on: frozenset[str]
+    resume: str | None
+    guards: str | None
 
     @classmethod
     def of(cls, prompt: Prompt | ChatRequest, options: CallOptions, *, stream: bool) -> Call:
@@ -69,6 +75,7 @@ class Call:
         timeout = fields.pop("timeout", None)
         max_attempts = fields.pop("max_attempts", None)
         fallback_on = ROUTING["fallbackOn"].parse(tuple(fields.pop("fallback_on", ())))
+        resume, guards = (_parsed(name, fields.pop(name, None)) for name in ("resume", "guards"))
         extra_body = fields.pop("extra_body", None)
         extra_headers = fields.pop("extra_headers", None)
         if zone is not None and zone not in ZONES:
@@ -94,6 +101,8 @@ class Call:
             limits=_limits(timeout),
             max_attempts=max_attempts,
             fallback_on=frozenset(fallback_on),
+            resume=resume,
+            guards=guards,
         )
 
     def policy(self, settings: RoutingSettings, *, stream: bool) -> Policy:
@@ -105,7 +114,16 @@ class Call:
             max_attempts=self.max_attempts or settings.max_attempts,
             max_wait=settings.max_wait,
             fallback_on=self.fallback_on or frozenset(settings.fallback_on),
+            resume=self.resume or settings.resume,
+            guards=self.guards or settings.guards,
         )
+
+
+def _parsed(name: str, value: str | None) -> str | None:
+    try:
+        return None if value is None else str(ROUTING[name].parse(value))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _limits(timeout: float | Limits | None) -> Limits:

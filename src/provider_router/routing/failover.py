@@ -1,16 +1,13 @@
 """One request's life as a state machine without I/O: fed with what happened and when, it says what to do next.
 
 It knows no clock but the moments it is handed, no HTTP and no provider type. `router.py` drives it; tests and the
-simulation drive it too. What each failure means stands once, in `TABLE`.
+simulation drive it too. What each failure means stands once, in `table.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from random import Random
 from typing import Final
-
-from attrs import frozen
 
 from provider_router import limits as numbers
 from provider_router.chat import ChatChunk
@@ -29,56 +26,16 @@ from provider_router.errors import (
     duration_text,
     trail_text,
 )
-from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
-from provider_router.routing.health import Effect, Health, RetryBudget, State, Ticket
+from provider_router.routing.health import Effect, Health, Ticket
 from provider_router.routing.plan import Candidate, Plan
+from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.silence import Silence
+from provider_router.routing.table import TABLE
+from provider_router.routing.walk import Policy, Walk
 
-
-@frozen
-class Row:
-    """What a failure class means: how often the same provider is asked again, whether the next one is, its effect."""
-
-    again: int
-    next: bool
-    effect: Effect
-    callers_fault: bool = False
-
-
-TABLE: Final[Mapping[Failure, Row]] = {
-    Failure.CONNECT: Row(0, True, Effect.ENDPOINT_DOWN),
-    Failure.RESET: Row(1, True, Effect.ENDPOINT_FAULT),
-    Failure.TIMEOUT: Row(0, True, Effect.ENDPOINT_FAULT),
-    Failure.BUSY: Row(0, True, Effect.BUSY),
-    Failure.SERVER: Row(1, True, Effect.MODEL_FAULT),
-    Failure.RATE_LIMIT: Row(1, True, Effect.THROTTLE),
-    Failure.QUOTA: Row(0, True, Effect.QUOTA),
-    Failure.AUTH: Row(0, True, Effect.AUTH),
-    Failure.MODEL_UNAVAILABLE: Row(0, True, Effect.MODEL_MISSING),
-    Failure.CAPABILITY: Row(0, True, Effect.NONE, callers_fault=True),
-    Failure.CONTEXT_LENGTH: Row(0, True, Effect.NONE, callers_fault=True),
-    Failure.CONTENT_POLICY: Row(0, False, Effect.NONE, callers_fault=True),
-    Failure.BAD_REQUEST: Row(0, False, Effect.NONE, callers_fault=True),
-    Failure.MALFORMED: Row(1, True, Effect.MODEL_FAULT),
-    Failure.TRUNCATED: Row(0, False, Effect.MODEL_FAULT),
-    Failure.STALLED: Row(0, False, Effect.MODEL_FAULT),
-    Failure.CANCELLED: Row(0, False, Effect.NONE),
-    Failure.CRASHED: Row(0, True, Effect.CRASH),
-}
-_AGAIN_ALONE: Final = frozenset({Failure.SERVER, Failure.RESET, Failure.MALFORMED})  # twice where nobody else is there
-
-
-@frozen
-class Policy:
-    """What holds for this one request; durations in seconds."""
-
-    stream: bool = False
-    total: float | None = None
-    max_attempts: int = 6
-    max_wait: float = 30.0
-    fallback_on: frozenset[str] = frozenset()
-    limits: Limits = Limits()  # noqa: RUF009 - frozen
+# They do not show that the endpoint lives.
+_SILENT: Final = (Failure.CONNECT, Failure.RESET, Failure.TIMEOUT, Failure.STALLED)
 
 
 class Failover:
@@ -98,15 +55,9 @@ class Failover:
         self.committed = False
         self._health = health
         self._budget = budget
-        self._rng = rng
+        self._walk = Walk(plan, policy, health=health, budget=budget, now=now, rng=rng)
         self._begun = now
-        self._deadline = None if policy.total is None else now + policy.total
-        self._left = list(plan.candidates)
         self._errors: list[ProviderError] = []
-        self._unwell_asked = 0
-        self._retries = 0
-        self._waiting_until: float | None = None  # for a free slot
-        self._retry: Candidate | None = None
         self._candidate: Candidate | None = None
         self._ticket: Ticket | None = None
         self._silence: Silence
@@ -123,75 +74,30 @@ class Failover:
     def start(self, now: float) -> Action:
         """The first thing to do."""
         self._budget.request(now)
-        return self._choose(now)
+        return self._go_on(now)
 
     def woke(self, now: float) -> Action:
         """A wait is over."""
-        candidate, self._retry = self._retry, None
-        if candidate is None:
-            return self._choose(now)
-        return self._out_of_time() if self._late(now) else self._ask(candidate, now)
+        return self._go_on(now, woke=True)
 
-    def _choose(self, now: float) -> Action:
-        """The next candidate, by how each stands at this moment."""
-        if self._late(now):
-            return self._out_of_time()
-        if len(self.attempts) >= self.policy.max_attempts:
-            return self._give_up()
-        unwell: list[tuple[float, Candidate]] = []
-        throttled: float | None = None
-        full = False
-        for candidate in self._left:
-            condition = self._health.condition(candidate.key, now, max_parallel=candidate.max_parallel)
-            if condition.state is State.HALF_OPEN:
-                if self._unwell_asked < numbers.ASK_UNWELL_AT_MOST:
-                    self._unwell_asked += 1
-                    return self._take(candidate, now)
-            elif condition.askable:
-                return self._take(candidate, now)
-            elif condition.state is State.FULL:
-                full = True
-            elif condition.state is State.THROTTLED:
-                assert condition.until is not None
-                throttled = min(throttled or condition.until, condition.until)
-            else:
-                unwell.append((condition.until or now, candidate))
-        if full:
-            return self._wait_for_slot(now)
-        if unwell and self._unwell_asked < numbers.ASK_UNWELL_AT_MOST:
-            self._unwell_asked += 1
-            return self._take(min(unwell, key=lambda entry: entry[0])[1], now)
-        if throttled is not None and throttled - now <= numbers.PATIENCE and self._fits(now, throttled - now):
-            return Wait(max(0.0, throttled - now))
-        return self._give_up(retry_after=None if throttled is None else throttled - now)
+    def _go_on(self, now: float, *, woke: bool = False) -> Action:
+        if self._walk.late(now):
+            return self._fail(self._total_is_up(), now)
+        match self._walk.woke(now) if woke else self._walk.next(now):
+            case Candidate() as candidate:
+                return self._ask(candidate, now)
+            case Wait() as wait:
+                return wait
+            case _:
+                return self._give_up(now)
 
-    def _wait_for_slot(self, now: float) -> Action:
-        if self._waiting_until is None:
-            self._waiting_until = now + self.policy.max_wait
-        left = self._waiting_until - now
-        if self._deadline is not None:
-            left = min(left, self._deadline - now)
-        if left > 0:
-            return Wait(left, slot=True)
-        error = Busy(
-            f"every provider is busy, and none fell free within {duration_text(self.policy.max_wait)}",
-            retry_after=1.0,
-            detail="all slots taken",
-        )
-        return Fail(self._told(error))
-
-    def _take(self, candidate: Candidate, now: float) -> Action:
-        self._left.remove(candidate)
-        self._retries = 0
-        return self._ask(candidate, now)
-
-    def _ask(self, candidate: Candidate, now: float) -> Action:
+    def _ask(self, candidate: Candidate, now: float) -> Ask:
         self._candidate = candidate
         self._ticket = self._health.begin(candidate.key, now)
         self._reset_attempt()
         self._asked = now
         limits = self.policy.limits.over(candidate.limits)
-        share = None if self._deadline is None else now + (self._deadline - now) / (len(self._left) + 1)
+        share = self._walk.share(now)
         self._silence = Silence(candidate, limits, stream=self.policy.stream, share=share, now=now)
         return Ask(candidate, limits)
 
@@ -203,7 +109,13 @@ class Failover:
 
     def life(self, now: float) -> None:
         """Any byte of an answer, its head included."""
+        if not self._silence.lives and self._ticket is not None:
+            self._health.heard(self._ticket)
         self._silence.life(now)
+
+    def listening(self, now: float) -> None:
+        """The caller wants the next piece of a committed stream, whatever time it took over the last one."""
+        self._silence.listening(now)
 
     def event(self, chunk: ChatChunk, sign: Sign, now: float) -> list[ChatChunk] | Abandon:
         """One chunk of a stream: what of it to hand to the caller.
@@ -211,7 +123,8 @@ class Failover:
         Nothing before commit; the held ones and this one at commit; this one after it.
         """
         self._finish = self._finish or sign.finish
-        self._silence.working = sign.working
+        if sign.meaningful or sign.finish:  # a ping or usage in between opens and closes nothing
+            self._silence.working = sign.working
         if self.committed:
             return [chunk]
         self._held.append(chunk)
@@ -227,7 +140,7 @@ class Failover:
             )
         return []
 
-    def ended(self, now: float) -> Answer | Action:
+    def ended(self, now: float) -> Action:
         """The stream has come to its end."""
         if self._finish is not None:
             return self.completed(now)
@@ -260,13 +173,12 @@ class Failover:
 
     def deadline(self) -> float:
         """The next moment at which `silent` is to be fed, unless something happens before."""
-        due = self._silence.deadline(committed=self.committed)
-        return due if self._deadline is None else min(due, self._deadline)
+        return self._walk.before_total(self._silence.deadline(committed=self.committed))
 
     def silent(self, now: float) -> Check | Abandon | None:
         """Nothing has happened until now, a `deadline()`."""
-        if self._late(now):
-            return Abandon(self._out_of_time().error)
+        if self._walk.late(now):
+            return Abandon(self._total_is_up())
         return self._silence.due(now, committed=self.committed)
 
     def checked(self, now: float, answered: bool | None) -> Abandon | None:  # noqa: FBT001 - an outcome, no option
@@ -275,88 +187,64 @@ class Failover:
         endpoint = self._candidate.key.endpoint
         if answered:
             self._health.check_answered(endpoint)
+            if self._ticket is not None:
+                self._health.heard(self._ticket)
         return self._silence.checked(now, answered, telling=self._health.answers_checks(endpoint))
 
     # How an attempt fails
 
     def failed(self, error: ProviderRouterError, now: float) -> Action:
-        """The attempt has ended with this error."""
+        """The attempt has ended with this error. What comes after a finish reason is no failure."""
+        if self.finished:
+            return self.completed(now)
         if not isinstance(error, ProviderError):
             self._end(ProviderTimeout("", detail="out of time"), Effect.NONE, now)
-            return Fail(self._told(error))
+            return self._fail(error, now)
         assert self._candidate is not None
         error.provider = error.provider or self._candidate.provider
         error.model = error.model or self._candidate.model
         if self.committed and not isinstance(error, StreamInterrupted):
-            error = StreamInterrupted(
-                error.message,
-                provider=error.provider,
-                model=error.model,
-                status=error.status,
-                code=error.code,
-                detail=error.detail,
-                failure=Failure.STALLED if error.failure is Failure.TIMEOUT else Failure.TRUNCATED,
-            )
+            error = _interrupted(error)
         row = TABLE[error.failure]
         self._errors.append(error)
-        self._end(error, row.effect, now)
-        if not self.committed:
-            if (wait := self._again(row, error, now)) is not None:
-                self._retries += 1
-                self._retry = self._candidate
-                return Wait(wait)
-            if row.next or error.failure in self.policy.fallback_on:
-                return self._choose(now)
-        return Fail(self._told(error))
+        # The caller's hurry is not the backend's fault: it is only asked after free ones for a moment.
+        self._end(error, Effect.BUSY if self._silence.cut_short else row.effect, now)
+        if self.committed:
+            return self._fail(error, now)
+        if (wait := self._walk.again(self._candidate, error, now)) is not None:
+            return wait
+        if error.failure is Failure.CONTEXT_LENGTH:
+            self._walk.larger_first(self._candidate)
+        if row.next or error.failure in self.policy.fallback_on:
+            return self._go_on(now)
+        return self._fail(error, now)
+
+    def resume(self, now: float) -> Action:
+        """Go on elsewhere after a stream that was cut, as if nothing had been handed out yet."""
+        self.committed = False
+        return self._go_on(now)
 
     def cancelled(self, now: float) -> None:
         """The caller went away."""
+        self._walk.leave(now)
         if self._ticket is not None:
             self._note(Failure.CANCELLED, now)
             self._health.failed(self._ticket, Effect.NONE, now, reason="")
             self._ticket = None
 
-    def _again(self, row: Row, error: ProviderError, now: float) -> float | None:
-        """Seconds until the same provider is asked again, or None if it is not."""
-        alone = len(self.plan.candidates) == 1
-        allowed = 2 if alone and error.failure in _AGAIN_ALONE else row.again
-        if self._retries >= allowed or len(self.attempts) >= self.policy.max_attempts:
-            return None
-        wait = 0.0
-        if error.failure is Failure.RATE_LIMIT:
-            if error.retry_after is not None:
-                if error.retry_after > numbers.PATIENCE:
-                    return None
-                wait = error.retry_after
-            elif self._somebody_free(now):
-                return None
-            else:
-                wait = self._rng.uniform(*numbers.RATE_LIMIT_WAIT)
-        elif error.failure is not Failure.RESET or self._retries:
-            factor = 2.0**self._retries
-            wait = min(self._rng.uniform(*numbers.RETRY_WAIT) * factor, numbers.RETRY_WAIT_MAX)
-        if not self._fits(now, wait) or not self._budget.take(now):
-            return None
-        return wait
-
-    def _somebody_free(self, now: float) -> bool:
-        return any(
-            self._health.condition(c.key, now, max_parallel=c.max_parallel).state in (State.READY, State.BUSY)
-            for c in self._left
-        )
-
     def _end(self, error: ProviderError, effect: Effect, now: float) -> None:
         assert self._ticket is not None
+        assert self._candidate is not None
         self._note(error.failure, now, error)
-        if self._silence.lives:
-            self._health.heard(self._ticket)
+        if (self._silence.lives or error.status is not None) and error.failure not in _SILENT:
+            self._health.answered(self._ticket)
         self._health.failed(
             self._ticket,
             effect,
             now,
             reason=error.detail or str(error.failure),
             retry_after=error.retry_after,
-            retry_after_max=self._candidate.view.retry_after_max if self._candidate else 300.0,
+            retry_after_max=self._candidate.view.retry_after_max,
         )
         self._ticket = None
 
@@ -377,36 +265,30 @@ class Failover:
 
     # How a request fails
 
-    def _late(self, now: float) -> bool:
-        return self._deadline is not None and now >= self._deadline
-
-    def _fits(self, now: float, wait: float) -> bool:
-        return self._deadline is None or now + wait < self._deadline
-
     def _who(self) -> str:
         return self._candidate.provider if self._candidate else "the provider"
 
-    def _out_of_time(self) -> Fail:
-        total = duration_text(self.policy.total or 0.0)
-        return Fail(self._told(DeadlineExceeded(f"no complete answer within {total}")))
+    def _total_is_up(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"no complete answer within {duration_text(self.policy.total or 0.0)}")
 
-    def _give_up(self, *, retry_after: float | None = None) -> Fail:
+    def _give_up(self, now: float) -> Fail:
+        if self._walk.queued:
+            waited = duration_text(self.policy.max_wait)
+            self._errors.append(
+                Busy(
+                    f"every provider is busy, and none fell free within {waited}",
+                    retry_after=1.0,
+                    detail="all slots taken",
+                )
+            )
         if not self._errors:
-            return Fail(self._nobody(retry_after))
-        callers = [error for error in self._errors if TABLE[error.failure].callers_fault]
-        return Fail(self._told(callers[0] if callers else self._errors[-1]))
+            return self._fail(_nobody(self.plan, self._walk.retry_after), now)
+        callers = (error for error in self._errors if TABLE[error.failure].callers_fault)
+        return self._fail(next(callers, self._errors[-1]), now)
 
-    def _nobody(self, retry_after: float | None) -> NoCandidates:
-        reasons = [f"{step.provider}: {step.reason or step.state}" for step in self.plan]
-        message = "no provider can be asked"
-        if reasons:
-            message += " (" + "; ".join(reasons[:10]) + ("; …" if len(reasons) > 10 else "") + ")"
-        else:
-            message += ": none is configured"
-        return NoCandidates(message, skipped=self.plan.skipped, retry_after=retry_after)
-
-    def _told(self, error: ProviderRouterError) -> ProviderRouterError:
-        """The error with the whole story on it."""
+    def _fail(self, error: ProviderRouterError, now: float) -> Fail:
+        """The end, with the whole story on the error."""
+        self._walk.leave(now)
         attempts = tuple(self.attempts)
         if isinstance(error, ProviderError | DeadlineExceeded | NoCandidates):
             error.attempts = attempts
@@ -417,4 +299,27 @@ class Failover:
             error.args = (f"{error.args[0]} (tried {trail})" if trail else error.args[0], *error.args[1:])
         for attempt in attempts:
             error.add_note(str(attempt))
-        return error
+        return Fail(error)
+
+
+def _interrupted(error: ProviderError) -> StreamInterrupted:
+    """What a failure is after commit."""
+    return StreamInterrupted(
+        error.message,
+        provider=error.provider,
+        model=error.model,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        failure=Failure.STALLED if error.failure is Failure.TIMEOUT else Failure.TRUNCATED,
+    )
+
+
+def _nobody(plan: Plan, retry_after: float | None) -> NoCandidates:
+    reasons = [f"{step.provider}: {step.reason or step.state}" for step in plan]
+    message = "no provider can be asked"
+    if reasons:
+        message += " (" + "; ".join(reasons[:10]) + ("; …" if len(reasons) > 10 else "") + ")"
+    else:
+        message += ": none is configured"
+    return NoCandidates(message, skipped=plan.skipped, retry_after=retry_after)

@@ -15,6 +15,7 @@ from attrs import define, frozen
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
+from provider_router.routing.slots import Line, Turn
 
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
 
@@ -67,6 +68,7 @@ class Health:
 
     Attributes:
         in_flight: calls that run at present, by provider; without those that have none.
+        line: the requests that wait for a free slot.
     """
 
     def __init__(self, *, rng: Random | None = None) -> None:
@@ -79,9 +81,12 @@ class Health:
         self._busy: dict[str, float] = {}
         self._checks: set[str] = set()
         self.in_flight: dict[str, int] = {}
+        self.line = Line()
 
-    def condition(self, key: Key, now: float, *, max_parallel: int | None = None) -> Condition:
-        """How a candidate stands now: the worst of what is known of it."""
+    def condition(
+        self, key: Key, now: float, *, max_parallel: int | None = None, turn: Turn | None = None
+    ) -> Condition:
+        """How a candidate stands now, the worst of what is known of it; `turn` is the asker's place in the line."""
         throttle = self._throttles.get(key.provider)
         if throttle is not None and throttle.until > now:
             return Condition(State.THROTTLED, throttle.reason, throttle.until)
@@ -91,15 +96,17 @@ class Health:
                 worst = _worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
         for breaker in self._breakers(key):
             worst = _worse(worst, breaker.condition(now))
-        if worst.askable and self.full(key.provider, max_parallel):
+        if worst.askable and self.full(key.provider, max_parallel, turn=turn):
             return Condition(State.FULL, f"all {max_parallel} slots are taken")
         if worst is READY and self._busy.get(key.endpoint, 0.0) > now:
             return Condition(State.BUSY, "busy a moment ago", self._busy[key.endpoint])
         return worst
 
-    def full(self, provider: str, max_parallel: int | None) -> bool:
-        """Whether all slots of a provider are taken."""
-        return max_parallel is not None and self.in_flight.get(provider, 0) >= max_parallel
+    def full(self, provider: str, max_parallel: int | None, *, turn: Turn | None = None) -> bool:
+        """Whether all slots of a provider are taken, or kept for those who came before."""
+        if max_parallel is None:
+            return False
+        return self.in_flight.get(provider, 0) + self.line.ahead(provider, turn) >= max_parallel
 
     def begin(self, key: Key, now: float) -> Ticket:
         """A call starts: its slot is taken, and it is the trial of what is half-open."""

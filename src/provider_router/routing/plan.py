@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from attrs import evolve, field, frozen
 
@@ -12,7 +13,8 @@ from provider_router.chat import Capability
 from provider_router.errors import Skipped, UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
-from provider_router.routing.health import Condition, Health, Key, State
+from provider_router.routing.breaker import Condition, State
+from provider_router.routing.health import Health, Key
 from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
 
 
@@ -37,6 +39,13 @@ class Needs:
     prompt_floor: int = 0
 
 
+class Place(NamedTuple):
+    """Where a candidate stands in every plan of its request, whatever the order: which model, whose provider."""
+
+    turn: int
+    provider: str
+
+
 @frozen(kw_only=True)
 class Candidate:
     """A provider to ask, with the model as it calls it.
@@ -44,6 +53,7 @@ class Candidate:
     Attributes:
         model: None where the provider's own choice is taken.
         asked: the model that the request named, which is our id for it.
+        turn: 0 for a candidate of the model itself, 1 for one of its first fallback, …
         state: `ready`, or why it comes last (`open`, `throttled`, `flagged`, `full`, …).
         reason: why it stands where it does.
         until: when that ends, if it is known.
@@ -55,6 +65,7 @@ class Candidate:
     view: ProviderView = field(repr=False)
     link: ProviderLink | None = field(default=None, repr=False)
     zone: str | None = field(default=None, repr=False)
+    turn: int = field(default=0, repr=False)
     state: str = State.READY
     reason: str = ""
     until: datetime | None = None
@@ -62,6 +73,15 @@ class Candidate:
     @property
     def key(self) -> Key:
         return Key(self.provider, self.view.endpoint or self.provider, self.model)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.turn, self.provider)
+
+    @property
+    def context_length(self) -> int | None:
+        """The model's window there, in tokens, if it is known."""
+        return self.link.context_length if self.link else None
 
     @property
     def limits(self) -> Limits:
@@ -118,10 +138,10 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
         _known(needs.model, snapshot)
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
-    for model in _models(needs.model, snapshot):
+    for turn, (model, zone) in enumerate(_models(needs.model, strictest(needs.zone, snapshot.settings.zone), snapshot)):
         found: list[Candidate] = []
         for view in snapshot.providers:
-            entry = _judge(view, model, needs, snapshot)
+            entry = _judge(view, model, needs, snapshot, zone=zone, turn=turn)
             if isinstance(entry, Skipped):
                 skipped.append(entry)
             else:
@@ -163,28 +183,35 @@ def _known(model: str, snapshot: Snapshot) -> None:
     raise UnknownModel(_unknown("model", model, sorted(snapshot.model_names())))
 
 
-def _models(model: str | None, snapshot: Snapshot) -> list[str | None]:
-    """The model itself, its alias followed, then its fallbacks; each once."""
-    found: list[str | None] = []
+def _models(model: str | None, zone: str | None, snapshot: Snapshot) -> list[tuple[str | None, str | None]]:
+    """The model itself, its alias followed, then its fallbacks; each once, with how far its requests may go.
 
-    def add(name: str | None) -> None:
-        if name is not None:
-            seen = {name}
-            while (view := snapshot.models.get(name)) and view.alias_of and view.alias_of not in seen:
-                name = view.alias_of
-                seen.add(name)
+    A zone of a model holds for whatever is asked in its stead.
+    """
+    found: dict[str | None, str | None] = {}
+
+    def add(name: str | None, zone: str | None) -> None:
+        passed = set()
+        view = snapshot.models.get(name) if name is not None else None
+        while view is not None and view.alias_of and view.alias_of not in passed:
+            passed.add(name)
+            zone = strictest(zone, view.zone)
+            name = view.alias_of
+            view = snapshot.models.get(name)
         if name in found:
             return
-        found.append(name)
-        view = snapshot.models.get(name) if name is not None else None
+        zone = strictest(zone, view.zone if view else None)
+        found[name] = zone
         for further in view.fallbacks if view else ():
-            add(further)
+            add(further, zone)
 
-    add(model)
-    return found
+    add(model, zone)
+    return list(found.items())
 
 
-def _judge(view: ProviderView, model: str | None, needs: Needs, snapshot: Snapshot) -> Candidate | Skipped:
+def _judge(
+    view: ProviderView, model: str | None, needs: Needs, snapshot: Snapshot, *, zone: str | None, turn: int
+) -> Candidate | Skipped:
     def skip(reason: str, until: datetime | None = None) -> Skipped:
         return Skipped(provider=view.id, model=model, reason=reason, until=until)
 
@@ -201,14 +228,14 @@ def _judge(view: ProviderView, model: str | None, needs: Needs, snapshot: Snapsh
     offered = link.capabilities if link else view.capabilities
     if lacking := sorted(needs.capabilities - offered):
         return skip(f"lacks {', '.join(lacking)}")
-    known = snapshot.models.get(link.model if link else model or "")
-    zone = strictest(needs.zone, known.zone if known else None, snapshot.settings.zone)
+    if model is None and (own := snapshot.models.get(link.model if link else view.default_model or "")):
+        zone = strictest(zone, own.zone)
     if not within(view.zone, zone):
         return skip(f"lies in the zone {view.zone}, and the request stays within {zone}")
     if link and link.context_length is not None and needs.prompt_floor > link.context_length:
         return skip(f"takes {link.context_length} tokens, and the prompt has at least {needs.prompt_floor}")
     return Candidate(
-        provider=view.id, model=remote, asked=link.model if link else model, view=view, link=link, zone=zone
+        provider=view.id, model=remote, asked=link.model if link else model, view=view, link=link, zone=zone, turn=turn
     )
 
 
@@ -224,14 +251,14 @@ def moment(condition: Condition, *, now: float, at: datetime) -> datetime | None
     return None if condition.until is None else at + timedelta(seconds=condition.until - now)
 
 
-def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, int, bool, str]:
+def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, bool, int, str]:
     view = candidate.view
     return (
         view.id != needs.provider,
         candidate.link is None and needs.model is not None,
+        candidate.state == State.BUSY,
         view.id != snapshot.active,
         -view.priority,
-        candidate.state == State.BUSY,
         view.id,
     )
 

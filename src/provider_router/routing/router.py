@@ -14,6 +14,7 @@ from attrs import frozen
 
 from provider_router import home
 from provider_router.chat import Capability, ChatRequest, ChatResponse, Prompt
+from provider_router.dialects.dialect import Dialect
 from provider_router.dialects.openai_chat import OPENAI_CHAT
 from provider_router.errors import NoCandidates, ProviderError, ProviderRouterError
 from provider_router.limits import UNSAID, ZONES
@@ -21,8 +22,8 @@ from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
 from provider_router.routing.breaker import Condition, State
 from provider_router.routing.call import Call, CallOptions
-from provider_router.routing.driver import Driver
-from provider_router.routing.failover import Failover, Policy
+from provider_router.routing.driver import ChatDriver, PassThroughDriver
+from provider_router.routing.failover import Failover
 from provider_router.routing.health import Health, Key
 from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.registry import ProviderRegistry
@@ -30,6 +31,8 @@ from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.stream import AsyncChatStream
+from provider_router.routing.stream_driver import StreamDriver
+from provider_router.routing.walk import Policy
 from provider_router.routing.watch import Clock
 
 NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`, or pass providers=[…] to the Router"
@@ -92,6 +95,7 @@ class AsyncRouter:
             health=Health(rng=self._rng),
             clock=clock,
         )
+        self._means: dict[str, Any] = {"registry": self.registry, "slots": self._slots, "clock": clock}
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,12 +127,7 @@ class AsyncRouter:
             TypeError: for an option that is not known, naming the nearest.
         """
         call = Call.of(prompt, options, stream=False)
-        driver = await self._driver(call, stream=False)
-        response = await driver.chat()
-        response.provider = driver.provider
-        response.attempts = tuple(driver.machine.attempts)
-        response.skipped = driver.machine.plan.skipped
-        return response
+        return await ChatDriver(*await self._prepared(call, stream=False), **self._means).chat()
 
     def stream(self, prompt: Prompt | ChatRequest, **options: Unpack[CallOptions]) -> AsyncChatStream:
         """The same answer in pieces: `async with router.stream(…) as stream: async for chunk in stream: …`.
@@ -142,7 +141,11 @@ class AsyncRouter:
             StreamInterrupted: while iterating, where the stream breaks off after its first text.
         """
         call = Call.of(prompt, options, stream=True)
-        return AsyncChatStream(lambda: self._driver(call, stream=True), call.dialect)
+
+        async def start() -> StreamDriver:
+            return StreamDriver(*await self._prepared(call, stream=True), **self._means)
+
+        return AsyncChatStream(start)
 
     async def embed(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
         """An embeddings request, passed through: `{"model": …, "input": …}` → `{"data": [{"embedding": …}]}`.
@@ -271,20 +274,14 @@ class AsyncRouter:
 
     # How
 
-    async def _driver(self, call: Call, *, stream: bool) -> Driver:
+    async def _prepared(self, call: Call, *, stream: bool) -> tuple[Failover, ChatRequest, Dialect]:
+        """The machine and the request that a driver takes."""
         snapshot = await self.registry.refresh()
         plan = self._plan(call.needs, snapshot)
         request = call.request
         if plan.needs.model != call.needs.model:
             request = request.changed(model=plan.needs.model)
-        return Driver(
-            self._machine(plan, call.policy(snapshot.settings, stream=stream)),
-            request,
-            call.dialect,
-            registry=self.registry,
-            slots=self._slots,
-            clock=self._clock,
-        )
+        return self._machine(plan, call.policy(snapshot.settings, stream=stream)), request, call.dialect
 
     def _machine(self, plan: Plan, policy: Policy) -> Failover:
         return Failover(
@@ -310,12 +307,5 @@ class AsyncRouter:
             snapshot,
         )
         policy = Policy(max_attempts=snapshot.settings.max_attempts, limits=UNSAID)
-        driver = Driver(
-            self._machine(plan, policy),
-            ChatRequest(body),
-            OPENAI_CHAT,
-            registry=self.registry,
-            slots=self._slots,
-            clock=self._clock,
-        )
-        return await driver.pass_through(capability)
+        machine = self._machine(plan, policy)
+        return await PassThroughDriver(machine, ChatRequest(body), OPENAI_CHAT, **self._means).ask()

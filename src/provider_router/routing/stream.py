@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from provider_router.chat import ChatChunk, ChatResponse, Usage
-from provider_router.dialects.dialect import Dialect
 from provider_router.errors import Attempt, ProviderRouterError, Skipped, trail_text
-from provider_router.routing.driver import Driver
+from provider_router.routing.guards import doubts
+from provider_router.routing.stream_driver import StreamDriver
 
 
 class AsyncChatStream:
@@ -19,10 +19,9 @@ class AsyncChatStream:
     already. Leaving early breaks the generation off upstream.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[Driver]], dialect: Dialect) -> None:
+    def __init__(self, start: Callable[[], Awaitable[StreamDriver]]) -> None:
         self._start = start
-        self._dialect = dialect
-        self._driver: Driver | None = None
+        self._driver: StreamDriver | None = None
         self._failed: ProviderRouterError | None = None
 
     async def __aenter__(self) -> Self:
@@ -77,7 +76,7 @@ class AsyncChatStream:
         if self._driver is not None:
             await self._driver.aclose()
 
-    def _entered(self) -> Driver:
+    def _entered(self) -> StreamDriver:
         if self._driver is None:
             raise RuntimeError("a stream is a context manager: write `with router.stream(…) as stream:`")
         return self._driver
@@ -121,8 +120,13 @@ class AsyncChatStream:
     def response(self) -> ChatResponse:
         """The answer so far, put together; the whole one after the last chunk."""
         driver = self._entered()
-        response = self._dialect.assemble(driver.handed)
+        response = driver.dialect.assemble(driver.handed)
         response.provider = driver.provider
+        if driver.machine.policy.guards != "off" and driver.machine.finished:
+            needs = driver.machine.plan.needs
+            response.warnings = doubts(
+                driver.request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor
+            )
         response.attempts = self.attempts
         response.skipped = self.skipped
         return response

@@ -1,0 +1,218 @@
+"""StreamDriver: a streamed answer, before commit over as many providers as it takes, after it chunk by chunk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import anyio
+
+from provider_router.chat import ChatChunk, ChatRequest
+from provider_router.errors import ProviderError, ProviderRouterError, StreamInterrupted
+from provider_router.providers.provider import Provider
+from provider_router.routing.actions import Abandon, Action, Answer, Fail
+from provider_router.routing.driver import Driver
+from provider_router.routing.watch import Watch
+
+
+class StreamDriver(Driver):
+    """A streamed answer.
+
+    Attributes:
+        handed: the chunks that the caller has had so far.
+        skipped_events: broken events of the stream, which were left out.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.handed: list[ChatChunk] = []
+        self.skipped_events = 0
+        self._chunks: AsyncGenerator[ChatChunk] | None = None
+        self._ready: deque[ChatChunk] = deque()
+        self._more = False
+        self._over = False
+        self._owed = ""  # text that the caller has had already and that a replay has to say again
+
+    async def open(self) -> None:
+        """Run until the first meaningful delta is there, or the end of a stream without any.
+
+        Raises:
+            ProviderRouterError: the decisive one.
+        """
+        await self._pursue(self.machine.start(self._clock()))
+
+    async def next(self) -> ChatChunk | None:
+        """The next chunk; None at the end.
+
+        Raises:
+            StreamInterrupted: where it breaks off, with the text so far.
+            DeadlineExceeded: where the total is up.
+        """
+        while not self._ready:
+            if self._over:
+                return None
+            await self._step()
+        chunk = self._ready.popleft()
+        self.handed.append(chunk)
+        return chunk
+
+    @property
+    def more(self) -> bool:
+        """Whether the next chunk costs no wait."""
+        return bool(self._ready) or (self._more and not self._over)
+
+    async def aclose(self) -> None:
+        """The caller is done; an unfinished stream is broken off upstream at once."""
+        if not self._over:
+            self._over = True
+            self.machine.cancelled(self._clock())
+        await self._break_off()
+
+    # Before commit: one attempt
+
+    async def _work(self, provider: Provider, request: ChatRequest) -> None:
+        self._more = False
+        self._chunks = provider.stream(request)
+        async for chunk in self._chunks:
+            self._more = chunk.more
+            self._ready.extend(self._read(chunk, provider))
+            if self.machine.committed:
+                return
+
+    def _concluded(self, now: float) -> Action | None:
+        return Answer() if self.machine.committed else None
+
+    def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
+        if self.machine.finished and (error is None or isinstance(error, ProviderError)):
+            action: Action = self.machine.ended(now)
+            self._ready.extend(self.machine.held())
+            self._over = True
+            return action
+        return super()._failed(error, now)
+
+    # After commit: step by step
+
+    async def _step(self) -> None:
+        assert self._chunks is not None
+        assert self._live is not None
+        assert self._watch is not None
+        error: ProviderRouterError | None = None
+        try:
+            chunk = await (anext(self._chunks, None) if self._more else self._wait(self._chunks, self._watch))
+            if chunk is not None:
+                self._more = chunk.more
+                self._ready.extend(self._read(chunk, self._live.provider))
+                return
+        except ProviderRouterError as raised:
+            error = raised
+        except Exception as raised:
+            error = self._crashed(raised, self._live.provider)
+        except BaseException:  # the caller's cancellation
+            await self.aclose()
+            raise
+        await self._end(error)
+
+    async def _wait(self, chunks: AsyncGenerator[ChatChunk], watch: Watch) -> ChatChunk | None:
+        """The next chunk, for as long as silence is allowed; arrivals without a chunk (pings) move the limit."""
+        self.machine.listening(self._clock())
+        due = self.machine.deadline()
+        with anyio.CancelScope(deadline=anyio.current_time() + due - self._clock()) as scope:
+            watch.scope = scope
+            return await anext(chunks, None)
+        watch.scope = None
+        verdict = self.machine.silent(max(self._clock(), self.machine.deadline()))
+        assert isinstance(verdict, Abandon)
+        raise verdict.error
+
+    async def _end(self, error: ProviderRouterError | None) -> None:
+        """The stream has ended, well or with an error."""
+        now = self._clock()
+        action: Action
+        if error is None or (self.machine.finished and isinstance(error, ProviderError)):
+            action = self.machine.ended(now)
+        else:
+            action = self.machine.failed(error, now)
+        await self._break_off()
+        if not isinstance(action, Fail):
+            self._over = True
+            return
+        told = action.error
+        if isinstance(told, StreamInterrupted):
+            if self._may_replay:
+                await self._replay(told)
+                return
+            told.text = self._text
+        self._over = True
+        raise told
+
+    @property
+    def _text(self) -> str:
+        return "".join(chunk.text for chunk in [*self.handed, *self._ready])
+
+    # A replay: run anew elsewhere, silent while the new text equals what was sent, and on from where it ends
+
+    @property
+    def _may_replay(self) -> bool:
+        return (
+            self.machine.policy.resume == "replay"
+            and not self._owed
+            and self.request.raw.get("n") in (None, 1)
+            and not any(chunk.tool_calls or chunk.delta.get("audio") for chunk in [*self.handed, *self._ready])
+        )
+
+    async def _replay(self, interrupted: StreamInterrupted) -> None:
+        self._owed = self._text
+        interrupted.text = self._owed
+        try:
+            await self._pursue(self.machine.resume(self._clock()))
+        except ProviderRouterError as error:
+            self._over = True
+            interrupted.attempts = tuple(self.machine.attempts)
+            raise interrupted from error
+
+    def _caught_up(self, chunk: ChatChunk) -> list[ChatChunk]:
+        """What of a replayed chunk is new to the caller.
+
+        Raises:
+            StreamInterrupted: where the new text is another one, or ends before the old.
+        """
+        text = chunk.text
+        if chunk.tool_calls or chunk.finish_reason or not (self._owed.startswith(text) or text.startswith(self._owed)):
+            raise StreamInterrupted(
+                f"{self.provider} gives another answer than the one that was cut off",
+                text=self._text,
+                provider=self.provider,
+                detail="another answer",
+            )
+        owed, self._owed = self._owed, self._owed[len(text) :]
+        return [ChatChunk.of(text[len(owed) :], model=chunk.model)] if len(text) > len(owed) else []
+
+    # Reading
+
+    def _read(self, chunk: ChatChunk, provider: Provider) -> list[ChatChunk]:
+        """What of a chunk is to be handed on now.
+
+        Raises:
+            ProviderError: where the chunk is an error, or one too many without content.
+        """
+        try:
+            sign = (self.dialect.peek if self.machine.committed else self.dialect.read)(chunk)
+        except ValueError:
+            self.skipped_events += 1
+            return []
+        if sign.error is not None:
+            raise self._embedded(sign.error, provider)
+        step = self.machine.event(chunk, sign, self._clock())
+        if isinstance(step, Abandon):
+            raise step.error
+        if not self._owed:
+            return step
+        return [new for old in step for new in self._caught_up(old)]
+
+    async def _break_off(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        if chunks is not None:
+            with anyio.CancelScope(shield=True):
+                await chunks.aclose()
+        await self._let_go()

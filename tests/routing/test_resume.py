@@ -1,0 +1,115 @@
+"""A stream that is cut and replayed elsewhere; plain calls that ride a stream; guards in force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provider_router import AsyncRouter, StreamInterrupted
+from provider_router.backends import STALL, Backend, answers, broken, calls, status
+from provider_router.errors import Failure, NotCapable
+
+STORY = "One pelican flew over the quiet harbour."
+
+
+async def test_a_replay_goes_on_where_the_cut_stream_ended(quick: Any) -> None:
+    with Backend(broken(after=4)) as one, Backend(answers(STORY)) as two:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+            async with r.stream("hi", resume="replay") as stream:
+                text = "".join([chunk.text async for chunk in stream])
+            assert text == stream.text == STORY
+            assert [(a.provider, a.failure) for a in stream.attempts] == [("a", Failure.TRUNCATED), ("b", None)]
+            assert r.registry.health.in_flight == {}
+
+
+async def test_a_stalled_stream_is_replayed_too(quick: Any) -> None:
+    with Backend(broken(after=4, how=STALL)) as one, Backend(answers(STORY)) as two:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+            async with r.stream("hi", resume="replay") as stream:
+                assert "".join([chunk.text async for chunk in stream]) == STORY
+
+
+async def test_a_replay_that_is_cut_in_turn_is_replayed_by_the_next(quick: Any) -> None:
+    with Backend(broken(after=3)) as one, Backend(broken(after=5)) as two, Backend(answers(STORY)) as three:
+        providers = [quick(str(number), base_url=b.base_url) for number, b in enumerate((one, two, three))]
+        async with AsyncRouter(providers=providers) as r, r.stream("hi", resume="replay") as stream:
+            assert "".join([chunk.text async for chunk in stream]) == STORY
+
+
+async def test_another_text_is_no_replay(quick: Any) -> None:
+    with Backend(broken(after=4)) as one, Backend(answers("Something else entirely.")) as two:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+            seen = ""
+            with pytest.raises(StreamInterrupted) as caught:
+                async with r.stream("hi", resume="replay") as stream:
+                    async for chunk in stream:
+                        seen += chunk.text
+            assert seen
+            assert STORY.startswith(seen)
+            assert caught.value.text == seen
+            assert r.registry.health.in_flight == {}
+
+
+async def test_with_nobody_else_the_cut_is_told_as_what_it_was(quick: Any) -> None:
+    with Backend(broken(after=4)) as one, Backend(status(500)) as two:
+        async with AsyncRouter(
+            providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)], seed=1
+        ) as r:
+            with pytest.raises(StreamInterrupted) as caught:
+                async with r.stream("hi", resume="replay") as stream:
+                    async for _ in stream:
+                        pass
+    assert caught.value.failure is Failure.TRUNCATED
+    assert [a.provider for a in caught.value.attempts] == ["a", "b", "b"]
+
+
+async def test_tool_calls_are_never_replayed(quick: Any) -> None:
+    cut = broken(after=3, answer=calls("find_pelican", {"harbour": "the quiet one"}))
+    with Backend(cut) as one, Backend(answers(STORY)) as two:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+            with pytest.raises(StreamInterrupted):
+                async with r.stream("hi", resume="replay") as stream:
+                    async for _ in stream:
+                        pass
+    assert two.requests == []
+
+
+async def test_a_plain_call_can_ride_a_stream(quick: Any) -> None:
+    with Backend(answers(STORY, tokens=(7, 9))) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url, upstream_stream=True)]) as r:
+            answer = await r.chat("hi")
+    sent = one.requests[-1].json
+    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+    assert (answer.text, answer.finish_reason) == (STORY, "stop")
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 7
+
+
+async def test_a_ride_that_is_cut_is_no_answer(quick: Any) -> None:
+    with Backend(broken(after=4)) as one, Backend(answers("two")) as two:
+        riding = quick("a", base_url=one.base_url, upstream_stream=True)
+        async with AsyncRouter(providers=[riding, quick("b", base_url=two.base_url)], seed=1) as r:
+            answer = await r.chat("hi")
+    assert answer.text == "two"
+    assert {a.failure for a in answer.attempts if a.provider == "a"} == {Failure.MALFORMED}
+
+
+async def test_a_doubtful_answer_is_a_warning_or_the_next_providers_turn(quick: Any) -> None:
+    with Backend(answers("one", model="other-7b")) as one, Backend(answers("two", model="pelican")) as two:
+        providers = [quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]
+        async with AsyncRouter(providers=providers) as r:
+            warned = await r.chat("hi", model="pelican")
+            passed = await r.chat("hi", model="pelican", guards="next")
+            silent = await r.chat("hi", model="pelican", guards="off")
+            async with r.stream("hi", model="pelican") as stream:
+                async for _ in stream:
+                    pass
+            with pytest.raises(NotCapable, match="asked for was pelican"):
+                await r.chat("hi", model="pelican", provider="a", guards="next")
+            with pytest.raises(ValueError, match="guards: 'maybe' is not one of off, warn, next"):
+                await r.chat("hi", guards="maybe")
+    assert warned.warnings == ("the answer is of the model other-7b, asked for was pelican",)
+    assert (passed.text, passed.warnings) == ("two", ())
+    assert silent.warnings == ()
+    assert stream.response.warnings == warned.warnings
