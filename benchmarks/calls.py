@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import httpx
@@ -48,7 +48,10 @@ def rows(base_url: str, effort: Effort) -> Iterator[Row]:
         )
         yield from compare(
             "the first backend refuses",
-            {"httpx, try/except": httpx_fallback(dead_url, base_url), "AsyncRouter": router_fallback(dead_url, base_url)},
+            {
+                "httpx, try/except": httpx_fallback(dead_url, base_url),
+                "AsyncRouter": router_fallback(dead_url, base_url),
+            },
             effort=effort,
             goals={"AsyncRouter": 0.35},
         )
@@ -73,7 +76,7 @@ def providers(*base_urls: str) -> list[OpenAICompatible]:
 
 
 @contextlib.contextmanager
-def repeated(once: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]]) -> Iterator[Run]:
+def repeated(once: Callable[[], Awaitable[None]], close: Callable[[], Coroutine[Any, Any, None]]) -> Iterator[Run]:
     """A coroutine function as something that is done n times, on an event loop of its own."""
 
     async def times(count: int) -> None:

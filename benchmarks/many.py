@@ -13,8 +13,9 @@ from benchmarks.upstream import TEXT
 from provider_router import Admin, AsyncRouter
 
 FEW = 10
-# So many providers serve each model, so that every plan has the same number of candidates.
-EACH = 2
+# So many of them serve the model that is asked for, whatever their number; the others serve one of so many others.
+SERVING = 2
+OTHER_MODELS = 50
 
 
 def rows(base_url: str, effort: Effort) -> Iterator[Row]:
@@ -33,17 +34,17 @@ def among(count: int, base_url: str) -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "provider-router.db"
         with Admin(database) as admin, admin.atomic():
+            for model in ("small-model", *(f"model-{number}" for number in range(OTHER_MODELS))):
+                admin.models.add(model)
             for number in range(count):
-                id, model = f"backend-{number}", f"model-{number // EACH}"
-                admin.providers.add(id, type="openai-compatible", config={"baseURL": base_url})
-                if number % EACH == 0:
-                    admin.models.add(model)
-                admin.links.link(id, model)
+                backend = f"backend-{number}"
+                admin.providers.add(backend, type="openai-compatible", config={"baseURL": base_url})
+                served = number * SERVING // count != (number - 1) * SERVING // count
+                admin.links.link(backend, "small-model" if served else f"model-{number % OTHER_MODELS}")
         router = AsyncRouter(database)
-        body = BODY | {"model": f"model-{count // EACH // 2}"}
 
         async def once() -> None:
-            answer = await router.chat(body)
+            answer = await router.chat(BODY)
             assert (answer.text, len(answer.attempts)) == (TEXT, 1)
 
         with repeated(once, router.aclose) as run:

@@ -56,7 +56,7 @@ def run_demo(out: TextIO, *, plugins: Plugins | None = None, pace: float = PACE)
 
 
 def _says(name: str, pace: float) -> Answer:
-    return answers(f"A pelican named Percival, says the backend in the {name}, and it likes herring.", pace=pace)
+    return answers(f"I am {name}, and my pelican is called Percival. It likes herring.", pace=pace)
 
 
 @define
@@ -69,32 +69,28 @@ class _Demo:
 
     def run(self) -> Iterator[DemoStep]:
         self._say("Three small backends on this machine and a temporary configuration; nothing of yours is touched.")
-        self._title("Three providers")
+        self._title("Three providers, the highest priority is asked first")
         fitting = anyio.run(self._fitting_type)
         for name, priority in _BACKENDS:
             address = self._backends[name].base_url
             self._admin.providers.add(name, type=fitting, priority=priority, config={"baseURL": address})
-            self._say(f"  {name:6}{address}  type {fitting}, priority {priority}")
+            self._say(f"  {name:7}{address}  priority {priority}, type {fitting}")
 
-        yield self._asked("A plain answer: the highest priority is asked first")
+        yield self._asked("A plain answer")
         yield self._streamed("A streamed answer, word by word")
 
-        self._title("desk dies")
         self._backends["desk"].kill()
-        yield self._asked("The next request: loft answers in its place", small=True)
-        yield self._asked("And the next one does not even try desk for a while", small=True)
-
-        self._title("A change while running: attic gets priority 99")
+        yield self._asked("desk was killed: the next one answers in its place")
+        yield self._asked("The request after that leaves desk alone for a while")
         self._admin.providers.set_priority("attic", 99)
-        yield self._asked("It is in force for the very next request", small=True)
-
+        yield self._asked("attic was given priority 99 meanwhile: in force for the very next request")
         self._title("The plan: who would be asked now, and why")
         self._show(self._router.plan())
 
-        self._say("\nNow with your own backends:\n")
-        self._say("  prouter add               finds what runs on this machine; prouter add http://HOST:PORT elsewhere")
-        self._say('  prouter chat "Hello"      asks the best one, and the next if it fails')
-        self._say("  prouter plan              tells who would be asked, and why not the others")
+        self._title("Now with your own backends")
+        self._say("  prouter add             finds what runs on this machine; elsewhere: prouter add http://HOST:PORT")
+        self._say('  prouter chat "Hello"    asks the best one, and the next one if it fails')
+        self._say("  prouter plan            tells who would be asked, and why not the others")
 
     async def _fitting_type(self) -> str:
         """The type that speaks with the backends: the core knows none by name."""
@@ -106,14 +102,14 @@ class _Demo:
             "pip install 'provider-router[all]'"
         )
 
-    def _asked(self, title: str, *, small: bool = False) -> DemoStep:
-        self._head(title, small=small)
+    def _asked(self, title: str) -> DemoStep:
+        self._title(title)
         answer = self._router.chat("Name a pelican.")
         self._say(f"  > Name a pelican.\n  {answer.text}")
         return self._told(title, answer.provider, answer.text, answer.attempts)
 
     def _streamed(self, title: str) -> DemoStep:
-        self._head(title, small=False)
+        self._title(title)
         self._say("  > Name a pelican.\n  ", end="")
         with self._router.stream("Name a pelican.") as stream:
             for chunk in stream:
@@ -122,7 +118,7 @@ class _Demo:
             return self._told(title, stream.provider, stream.text, stream.attempts)
 
     def _told(self, title: str, provider: str, text: str, attempts: tuple[Attempt, ...]) -> DemoStep:
-        self._say(f"  [{trail_text(attempts)}]")
+        self._say(f"  attempts: {trail_text(attempts)}")
         return DemoStep(title=title, provider=provider, text=text, attempts=attempts)
 
     def _show(self, plan: Plan) -> None:
@@ -130,16 +126,10 @@ class _Demo:
             left = (step.until - datetime.now(UTC)).total_seconds() if step.until else 0.0
             until = f", for {duration_text(left)} more" if left > 0 else ""
             reason = f", {step.reason}" if step.reason else ""
-            self._say(f"  {number}. {step.provider:6}{step.state}{reason}{until}")
-
-    def _head(self, title: str, *, small: bool) -> None:
-        if small:
-            self._say(f"  {title}:")
-        else:
-            self._title(title)
+            self._say(f"  {number}. {step.provider:7}{step.state}{reason}{until}")
 
     def _title(self, title: str) -> None:
-        self._say(f"\n{title}")
+        self._say(f"\n{title}\n{'-' * len(title)}")
 
     def _say(self, text: str, *, end: str = "\n") -> None:
         self._out.write(text + end)

@@ -15,7 +15,7 @@ from provider_router.providers.plugins import Plugins
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.providers.zones import zone_of_host
 
-LONGEST_LOOK: Final = 8.0  # seconds for one type at one address, whatever a plugin does
+LONGEST_LOOK: Final = 8.0  # seconds
 _ID_LENGTH: Final = 63
 
 
@@ -53,12 +53,13 @@ class Found:
         return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
 
 
-async def recognise(address: str, plugins: Plugins) -> Found | None:
+async def recognise(address: str, plugins: Plugins, *, longest: float = LONGEST_LOOK) -> Found | None:
     """What runs at an address, asked of every type at once.
 
     Args:
         address: of the API or of the host alone; without a scheme `http://` is meant.
         plugins: the types.
+        longest: for one type's look, in seconds, whatever a plugin does.
 
     Returns:
         The backend with its models, or None where no type recognises anything. Where several do, the one that is not
@@ -75,7 +76,7 @@ async def recognise(address: str, plugins: Plugins) -> Found | None:
 
     async def look(cls: type[Provider]) -> None:
         try:
-            with anyio.move_on_after(LONGEST_LOOK):
+            with anyio.move_on_after(longest):
                 config = await cls.recognise(address)
                 if config is not None:
                     found[cls.type] = config

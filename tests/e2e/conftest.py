@@ -146,9 +146,7 @@ def _link(found: Distribution, packages: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_environment(
-    wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Environment]:
+def make_environment(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Environment]:
     """Make an environment with these packages of ours: `make_environment("provider_router", tools=["pytest"])`."""
 
     def make(*names: str, tools: Sequence[str] = ()) -> Environment:

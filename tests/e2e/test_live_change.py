@@ -12,7 +12,6 @@ from contextlib import ExitStack
 import pytest
 
 from provider_router.backends import DONE, Backend, Request, Step, Until, answers, event, streams
-from provider_router.backends.openai import Answer
 
 pytestmark = pytest.mark.e2e
 
@@ -117,7 +116,7 @@ def test_a_stream_in_flight_ends_whole_though_its_provider_is_removed(programs: 
             yield Until(removed)
         yield DONE
 
-    with Backend(streams(pieces)) as desk, Backend(Answer("loft")) as loft:
+    with Backend(streams(pieces)) as desk, Backend(answers("loft")) as loft:
         add("desk", desk, priority=10)
         assert [program.ask("stream") for program in programs] == ["one", "one"]
         add("loft", loft, priority=20)

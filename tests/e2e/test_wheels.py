@@ -75,9 +75,9 @@ def test_no_package_of_ours_comes_from_anywhere_but_its_wheel(environment: Any, 
 
 def test_a_provider_is_added_asked_and_the_next_one_answers_when_it_dies(prouter: Any) -> None:
     with Backend(answers("From the desk")) as desk, Backend(answers("From the loft")) as loft:
-        for id, priority, backend in (("desk", "10", desk), ("loft", "5", loft)):
+        for called, priority, backend in (("desk", "10", desk), ("loft", "5", loft)):
             options = ["--priority", priority, "--config", f"baseURL={backend.base_url}"]
-            prouter("provider", "add", "--id", id, "--name", id.title(), "--type", "lm-studio", *options)
+            prouter("provider", "add", "--id", called, "--name", called.title(), "--type", "lm-studio", *options)
         first = prouter("chat", "hi")
         desk.kill()
         second = prouter("chat", "hi")

@@ -1,15 +1,26 @@
-"""Providers of a type of the tests' own, over real loopback backends."""
+"""Providers of a type of the tests' own over real loopback backends, and the machine with a clock in hand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from random import Random
 from typing import Any, ClassVar
 
 import pytest
 
+from provider_router.errors import Failure, ProviderRouterError, error_class
 from provider_router.plugin import Limits, OpenAICompatibleProvider
+from provider_router.routing.actions import Ask
+from provider_router.routing.failover import Failover
+from provider_router.routing.health import Health
+from provider_router.routing.plan import Needs, plan
+from provider_router.routing.retry_budget import RetryBudget
+from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.walk import Policy
 
 # Proportions as in the defaults, so that nothing waits for minutes.
-QUICK = Limits(timeout=1.0, connect=1.0, first_token=0.5, idle=0.5, check_after=0.2, max_answer_bytes=1024 * 1024)
+QUICK = Limits(timeout=0.5, connect=0.5, first_token=0.5, idle=0.5, check_after=0.15, max_answer_bytes=1024 * 1024)
 
 
 class Quick(OpenAICompatibleProvider):
@@ -24,3 +35,75 @@ class Quick(OpenAICompatibleProvider):
 @pytest.fixture
 def quick() -> Any:
     return Quick
+
+
+class Scene:
+    """One request's machine with a clock in hand: providers a, b, … of descending priority, unless views are given."""
+
+    def __init__(
+        self,
+        names: str = "ab",
+        *,
+        views: Sequence[ProviderView] = (),
+        needs: Needs = Needs(),  # noqa: B008 - frozen
+        health: Health | None = None,
+        budget: RetryBudget | None = None,
+        now: float = 1000.0,
+        seed: int = 1,
+        **policy: Any,
+    ) -> None:
+        self.now = now
+        self.rng = Random(seed)
+        self.health = health or Health(rng=self.rng)
+        self.snapshot = Snapshot(
+            providers=tuple(views)
+            or tuple(ProviderView(id=name, endpoint=f"at-{name}", priority=-place) for place, name in enumerate(names))
+        )
+        self.plan = plan(needs, self.snapshot, self.health, now=now, at=datetime(2026, 1, 1, tzinfo=UTC))
+        self.machine = Failover(
+            self.plan,
+            Policy(**policy),
+            health=self.health,
+            budget=budget or RetryBudget(),
+            now=now,
+            rng=self.rng,
+        )
+        self.action: Any = None
+
+    def start(self) -> Any:
+        self.action = self.machine.start(self.now)
+        return self.action
+
+    def fail(self, failure: Failure | ProviderRouterError, *, after: float = 0.0, **fields: Any) -> Any:
+        self.now += after
+        error = error_class(failure)("it failed", **fields) if isinstance(failure, Failure) else failure
+        self.action = self.machine.failed(error, self.now)
+        return self.action
+
+    def wake(self) -> Any:
+        """Let the wait pass that the machine asked for."""
+        self.now += self.action.seconds
+        self.action = self.machine.woke(self.now)
+        return self.action
+
+    def complete(self, *, after: float = 0.0) -> Any:
+        self.now += after
+        self.action = self.machine.completed(self.now)
+        return self.action
+
+    def state(self, name: str) -> str:
+        candidate = next(c for c in self.plan.candidates if c.provider == name)
+        return str(self.health.condition(candidate.key, self.now, max_parallel=candidate.max_parallel).state)
+
+    @property
+    def asked(self) -> str | None:
+        return self.action.candidate.provider if isinstance(self.action, Ask) else None
+
+    @property
+    def trail(self) -> list[tuple[str, str]]:
+        return [(attempt.provider, str(attempt.failure or "ok")) for attempt in self.machine.attempts]
+
+
+@pytest.fixture
+def scene() -> type[Scene]:
+    return Scene

@@ -1,4 +1,7 @@
-"""Every fault of a backend, over real sockets: its class, who answers instead, and what health remembers."""
+"""Every fault of a backend over real sockets, in every company, on both event loops and the blocking face.
+
+What is asserted: the attempts in their order with their classes, what the caller got, and what health remembers.
+"""
 
 from __future__ import annotations
 
@@ -8,105 +11,135 @@ from typing import Any
 
 import pytest
 
-from provider_router import AsyncRouter, ProviderError, StreamInterrupted
-from provider_router.backends import FAULTS, Backend, Fault, answers
-from provider_router.errors import Failure
+from provider_router import AsyncRouter, ProviderError, Router, StreamInterrupted
+from provider_router.backends import FAULTS, Backend, Fault, answers, status
+from provider_router.errors import Attempt, Failure
 from provider_router.routing.table import TABLE
 
+# A fault of LM Studio's own dialect means its class to that type only; its plugin tests it.
 FOR_ALL = [fault for fault in FAULTS.values() if fault.available and fault.dialect == "openai"]
 PLAIN = [fault for fault in FOR_ALL if fault.plain is not None]
 STREAM = [fault for fault in FOR_ALL if fault.stream is not None]
-AFTER_COMMIT = (Failure.TRUNCATED, Failure.STALLED)
+# The short run has the company that shows most; `make soak` has all of it.
+COMPANY = (
+    "healthy second",
+    pytest.param("alone", marks=pytest.mark.soak),
+    pytest.param("failing second", marks=pytest.mark.soak),
+)
 
 
 def named(fault: Fault) -> str:
     return fault.name
 
 
-def possible(fault: Fault, failure: Failure) -> tuple[Failure, ...]:
-    """httpx tells bytes that are no HTTP, and end before a whole head, as if none had come."""
-    return (failure, Failure.RESET) if fault.name == "not-http" else (failure,)
+def classes(fault: Fault, expected: str) -> tuple[Failure, ...]:
+    """The classes that a fault may have.
+
+    httpx tells bytes that are no HTTP, and end before a whole head, as if none had come.
+    """
+    return (Failure(expected), Failure.RESET) if fault.name == "not-http" else (Failure(expected),)
 
 
 @contextmanager
-def faulty(fault: Fault, quick: Any) -> Iterator[tuple[Any, Any]]:
-    """A provider over a backend with this fault, and one over a healthy backend."""
-    with fault.backend() as bad, Backend(answers("from the second")) as good:
-        yield quick("first", base_url=bad.base_url), quick("second", base_url=good.base_url)
+def company(fault: Fault, others: str, quick: Any) -> Iterator[list[Any]]:
+    """A provider over a backend with this fault, and whoever is behind it."""
+    second = status(401) if others == "failing second" else answers("from the second")
+    with fault.backend() as bad, Backend(second) as other:
+        providers = [quick("first", base_url=bad.base_url)]
+        if others != "alone":
+            providers.append(quick("second", base_url=other.base_url, default_model="m"))
+        yield providers
+
+
+def check(fault: Fault, expected: str, others: str, attempts: tuple[Attempt, ...], raised: Exception | None) -> None:
+    """What must hold of the attempts and of what the caller got, by the table."""
+    if expected == "ok":
+        assert raised is None
+        assert attempts[-1].failure is None
+        return
+    possible = classes(fault, expected)
+    first = [attempt for attempt in attempts if attempt.provider == "first"]
+    assert attempts[0].provider == "first"
+    assert {attempt.failure for attempt in first} <= set(possible)
+    failure = Failure(expected)
+    row = TABLE[failure]
+    assert len(first) <= (1 + max(row.again, 2) if others == "alone" else 1 + row.again)
+    second = [attempt for attempt in attempts if attempt.provider == "second"]
+    if others == "alone" or not row.next:
+        assert second == []
+        assert isinstance(raised, ProviderError)
+        assert raised.failure in possible
+    elif others == "healthy second":
+        assert raised is None
+        assert [attempt.failure for attempt in second] == [None]
+    else:
+        assert [attempt.failure for attempt in second] == [Failure.AUTH]
+        assert isinstance(raised, ProviderError)
+        assert raised.failure is (failure if row.callers_fault else Failure.AUTH)
+    if isinstance(raised, ProviderError):
+        assert raised.attempts == attempts
+        assert raised.__notes__ == [str(attempt) for attempt in attempts]
+
+
+@pytest.mark.parametrize("others", COMPANY)
+@pytest.mark.parametrize("fault", PLAIN, ids=named)
+async def test_a_plain_call_fares_as_the_table_says(fault: Fault, others: str, quick: Any) -> None:
+    assert fault.plain is not None
+    with company(fault, others, quick) as providers:
+        async with AsyncRouter(providers=providers, seed=1) as router:
+            raised: ProviderError | None = None
+            try:
+                attempts = (await router.chat("hi")).attempts
+            except ProviderError as error:
+                raised, attempts = error, error.attempts
+            check(fault, fault.plain, others, attempts, raised)
+            assert router.registry.health.in_flight == {}
+
+
+@pytest.mark.parametrize("others", COMPANY)
+@pytest.mark.parametrize("fault", STREAM, ids=named)
+async def test_a_stream_fares_as_the_table_says(fault: Fault, others: str, quick: Any) -> None:
+    assert fault.stream is not None
+    with company(fault, others, quick) as providers:
+        async with AsyncRouter(providers=providers, seed=1) as router:
+            raised: ProviderError | None = None
+            stream = router.stream("hi")
+            try:
+                async with stream:
+                    async for _ in stream:
+                        pass
+                attempts = stream.attempts
+            except ProviderError as error:
+                raised, attempts = error, error.attempts
+            check(fault, fault.stream, others, attempts, raised)
+            if isinstance(raised, StreamInterrupted):
+                assert raised.text == stream.text
+                assert bool(raised.text) == (fault.name != "tool-call-cut")
+            assert router.registry.health.in_flight == {}
 
 
 @pytest.mark.parametrize("fault", PLAIN, ids=named)
-async def test_a_plain_call_is_answered_by_the_second_provider_or_stopped_as_the_table_says(
-    fault: Fault, quick: Any
-) -> None:
-    with faulty(fault, quick) as providers:
-        async with AsyncRouter(providers=providers, seed=1) as router:
-            if fault.plain == "ok":
-                answer = await router.chat("hi")
-                assert answer.attempts[0].failure is None
-                return
-            failure = Failure(fault.plain)
-            if TABLE[failure].next:
-                answer = await router.chat("hi")
-                attempts = answer.attempts
-                assert answer.text == "from the second"
-                assert attempts[-1].provider == "second"
-            else:
-                with pytest.raises(ProviderError) as caught:
-                    await router.chat("hi")
-                assert caught.value.failure == failure
-                attempts = caught.value.attempts
-            assert attempts[0].provider == "first"
-            assert attempts[0].failure in possible(fault, failure)
-            assert router.registry.health.in_flight == {}
+def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any) -> None:
+    with company(fault, "healthy second", quick) as providers, Router(providers=providers, seed=1) as router:
+        raised: ProviderError | None = None
+        try:
+            attempts = router.chat("hi").attempts
+        except ProviderError as error:
+            raised, attempts = error, error.attempts
+        assert fault.plain is not None
+        check(fault, fault.plain, "healthy second", attempts, raised)
 
 
 @pytest.mark.parametrize("fault", STREAM, ids=named)
-async def test_a_stream_is_answered_by_the_second_provider_or_stopped_as_the_table_says(
-    fault: Fault, quick: Any
-) -> None:
-    with faulty(fault, quick) as providers:
-        async with AsyncRouter(providers=providers, seed=1) as router:
-            if fault.stream == "ok":
-                async with router.stream("hi") as stream:
-                    async for _ in stream:
-                        pass
-                assert stream.attempts[0].failure is None
-                return
-            failure = Failure(fault.stream)
-            if failure in AFTER_COMMIT:
-                with pytest.raises(StreamInterrupted) as interrupted:
-                    async with router.stream("hi") as stream:
-                        async for _ in stream:
-                            pass
-                assert interrupted.value.failure == failure
-                assert bool(interrupted.value.text) == (fault.name != "tool-call-cut")
-                attempts = interrupted.value.attempts
-            elif TABLE[failure].next:
-                async with router.stream("hi") as stream:
-                    text = "".join([chunk.text async for chunk in stream])
-                assert text == "from the second"
-                attempts = stream.attempts
-                assert attempts[-1].provider == "second"
-            else:
-                with pytest.raises(ProviderError) as caught:
-                    async with router.stream("hi"):
-                        pass
-                attempts = caught.value.attempts
-            assert attempts[0].provider == "first"
-            assert attempts[0].failure in possible(fault, failure)
-            assert router.registry.health.in_flight == {}
-
-
-@pytest.mark.parametrize("fault", PLAIN, ids=named)
-async def test_alone_a_faulty_backend_raises_its_own_class(fault: Fault, quick: Any) -> None:
-    with faulty(fault, quick) as (first, _):
-        async with AsyncRouter(providers=[first], seed=1) as router:
-            if fault.plain == "ok":
-                await router.chat("hi")
-                return
-            with pytest.raises(ProviderError) as caught:
-                await router.chat("hi", max_attempts=1)
-            assert caught.value.failure in possible(fault, Failure(fault.plain))
-            assert caught.value.provider == "first"
-            assert [attempt.failure for attempt in caught.value.attempts] == [caught.value.failure]
+def test_the_blocking_face_streams_the_same(fault: Fault, quick: Any) -> None:
+    with company(fault, "healthy second", quick) as providers, Router(providers=providers, seed=1) as router:
+        raised: ProviderError | None = None
+        try:
+            with router.stream("hi") as stream:
+                for _ in stream:
+                    pass
+            attempts = stream.attempts
+        except ProviderError as error:
+            raised, attempts = error, error.attempts
+        assert fault.stream is not None
+        check(fault, fault.stream, "healthy second", attempts, raised)

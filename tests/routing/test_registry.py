@@ -187,7 +187,7 @@ async def test_a_database_that_is_not_there_yet_is_used_as_soon_as_it_is(databas
     async with AsyncRouter(database, plugins=plugins) as router:
         with pytest.raises(NoCandidates, match="prouter add"):
             await router.chat("hi")
-        assert not database.exists()
+        assert not await anyio.Path(database).exists()
         with Backend(answers("from one")) as one, Admin(database, plugins=plugins) as admin:
             admin.providers.add("one", type="quick", config={"baseURL": one.base_url})
             assert (await router.chat("hi")).text == "from one"

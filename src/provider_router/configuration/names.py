@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
+from provider_router.errors import UnknownProvider
+
 _PROVIDER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _LONGEST_MODEL_ID = 200
 
@@ -44,3 +46,11 @@ def near_miss(name: str, known: Iterable[str]) -> str:
     if not there:
         return "there is none yet."
     return f"there is {', '.join(there[:8])}{', …' if len(there) > 8 else ''}."
+
+
+def unknown_provider(id: str, known: Iterable[str]) -> UnknownProvider:
+    """The error for an id that no provider has; it names near ones, or how to get the first one."""
+    there = list(known)
+    return UnknownProvider(
+        f"There is no provider {id!r}: {near_miss(id, there)}{'' if there else ' Run `prouter add`.'}"
+    )

@@ -9,8 +9,8 @@ from attrs import frozen
 
 from provider_router.configuration.draft import Draft, outside_names
 from provider_router.configuration.editor import Change, Editor, references_in
-from provider_router.configuration.names import near_miss
-from provider_router.errors import ConfigError, InvalidConfig, UnknownProvider
+from provider_router.configuration.names import near_miss, unknown_provider
+from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.providers.config import MASK, Config, build_config, describe_config, shown
 from provider_router.providers.secrets import Reference, Secret, parse_reference, resolve
 from provider_router.store import Json, OptionRecord, ProviderRecord
@@ -168,8 +168,7 @@ def provider_record(editor: Editor, id: str) -> ProviderRecord:
     """
     if id in editor.store.providers:
         return editor.store.providers.get(id)
-    hint = near_miss(id, (record.id for record in editor.store.providers.list()))
-    raise UnknownProvider(f"There is no provider {id!r}: {hint}")
+    raise unknown_provider(id, (record.id for record in editor.store.providers.list()))
 
 
 def write_options(

@@ -10,8 +10,8 @@ from attrs import frozen
 
 from provider_router.configuration.durations import kept_duration
 from provider_router.configuration.editor import Editor
-from provider_router.configuration.names import near_miss
-from provider_router.errors import ConfigError, InvalidConfig, UnknownProvider
+from provider_router.configuration.names import near_miss, unknown_provider
+from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.home import routing_environment
 from provider_router.limits import ROUTING, RoutingOption, parse_duration
 from provider_router.store import Json, SettingRecord
@@ -225,8 +225,7 @@ class Settings:
 
     def _refuse_unknown(self, provider: str) -> None:
         if provider not in self._editor.store.providers:
-            known = near_miss(provider, (record.id for record in self._editor.store.providers.list()))
-            raise UnknownProvider(f"There is no provider {provider!r}: {known}")
+            raise unknown_provider(provider, (record.id for record in self._editor.store.providers.list()))
 
 
 def _known(key: str) -> SettingInfo:

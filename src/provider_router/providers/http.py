@@ -24,8 +24,8 @@ from provider_router.providers.provider import Provider
 from provider_router.providers.secrets import Secret
 from provider_router.providers.zones import zone_of_host
 
-WHOLE = "whole"
-"""The type of the event that is no event: one JSON in place of a stream."""
+WHOLE = "whole\n"
+"""The type of the event that is no event: one JSON in place of a stream. No event can call itself that."""
 
 # After a fork: connections that belong to the parent, which the child must neither use nor close.
 _of_the_parent: list[object] = []
@@ -224,11 +224,20 @@ class HTTPProvider(Provider):
                 f"a redirect to {exchange.headers.get('location', 'nowhere')!r}; baseURL has to name the final address"
             )
         model = body.model if isinstance(body, ChatRequest) else None
-        raise self._masked(self.read_error(exchange.status, data, exchange.headers, model=model))
+        raise self.error_of(exchange.status, data, exchange.headers, model=model)
 
-    def _masked(self, error: ProviderError) -> ProviderError:
+    def error_of(self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None) -> ProviderError:
+        """What `read_error` makes of it, without this provider's secrets."""
+        # Masked before it is read, since half a secret at the end of a shortened text would not be recognised, and
+        # afterwards, for what was written in escapes.
+        error = self.read_error(status, self._masked(body), headers, model=model)
         error.args = (self.mask(error.message),)
+        error.detail = self.mask(error.detail)
+        error.code = error.code and self.mask(error.code)
         return error
+
+    def _masked(self, body: bytes) -> bytes:
+        return self.mask(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def _json(self, data: bytes) -> Any:
         """What the data says, if it is JSON; a web page or anything else is refused."""
@@ -236,17 +245,19 @@ class HTTPProvider(Provider):
             return decode(data)
         except ValueError:
             pass
-        what = ErrorBody.parse(data).message if data.strip() else "nothing at all"
+        what = ErrorBody.parse(self._masked(data)).message if data.strip() else "nothing at all"
         raise self._malformed(f"{what} where JSON was due", detail="no JSON")
 
     def _malformed(self, what: str, *, detail: str = "") -> MalformedAnswer:
-        return MalformedAnswer(self.mask(f"{self.id} answered with {what}"), provider=self.id, detail=detail or what)
+        return MalformedAnswer(
+            self.mask(f"{self.id} answered with {what}"), provider=self.id, detail=self.mask(detail or what)
+        )
 
     def embedded_error(self, body: object, *, model: str | None = None) -> ProviderError | None:
         """The error inside an answer that has status 200, or None; `read_error` says what it means."""
         if ErrorBody.read(body) is None:
             return None
-        return self._masked(self.read_error(200, encode(body), {}, model=model))
+        return self.error_of(200, encode(body), {}, model=model)
 
     def url(self, path: str) -> str:
         """The address of a path below the base URL; a path that begins with `/` is below the host."""

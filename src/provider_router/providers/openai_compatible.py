@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, ClassVar
 
 from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse, decode
-from provider_router.dialects.sse import COMMENT
+from provider_router.dialects.sse import COMMENT, Event
 from provider_router.errors import MalformedAnswer, ProviderError
 from provider_router.providers.config import option
 from provider_router.providers.http import WHOLE, HTTPProvider
@@ -66,7 +66,9 @@ class OpenAICompatibleProvider(HTTPProvider):
                     if event.event == COMMENT:
                         continue
                     # Inside a JSON string the quotation marks would be escaped: this is a key or a whole value.
-                    if b'"error"' in event.data and (error := self._event_error(event.data, request)):
+                    if (event.event == "error" or b'"error"' in event.data) and (
+                        error := self._event_error(event, request)
+                    ):
                         break
                     chunks.append(ChatChunk(event.data, more=True))
                 done = bool(chunks) and chunks[-1].data.strip() == _DONE
@@ -83,11 +85,14 @@ class OpenAICompatibleProvider(HTTPProvider):
         finally:
             await bursts.aclose()
 
-    def _event_error(self, data: bytes, request: ChatRequest) -> ProviderError | None:
+    def _event_error(self, event: Event, request: ChatRequest) -> ProviderError | None:
         try:
-            return self.embedded_error(decode(data), model=request.model)
+            error = self.embedded_error(decode(event.data), model=request.model)
         except ValueError:
-            return None
+            error = None
+        if error is None and event.event == "error":
+            error = self.error_of(200, event.data, {}, model=request.model)
+        return error
 
     async def models(self) -> list[ModelInfo]:
         body = await self.get("models")

@@ -262,7 +262,7 @@ class ProviderRegistry:
         view = self._views.get(id)
         if view is not None:
             raise ConfigError(f"the provider {id!r} cannot be used: {view.problem}")
-        known = ", ".join(sorted(self._views)) or "none yet"
+        known = ", ".join(sorted(self._views)) or "none yet: run `prouter add`"
         raise UnknownProvider(f"no provider is called {id!r}; there are {known}")
 
     def all(self) -> list[Provider]:

@@ -22,7 +22,7 @@ from provider_router.plugin import (
     option,
     retry_after,
 )
-from provider_router_lm_studio.address import EXAMPLE, with_version
+from provider_router_lm_studio.address import EXAMPLE, mended_address, with_version
 from provider_router_lm_studio.failures import is_unknown_path, known_failure
 from provider_router_lm_studio.models import LISTS, is_own_list
 from provider_router_lm_studio.tools import normalised
@@ -117,7 +117,7 @@ class LMStudio(OpenAICompatibleProvider):
         Raises:
             InvalidConfig: for what is no address.
         """
-        provider = cls("lm-studio", base_url=base_url)
+        provider = cls("lm-studio", base_url=mended_address(base_url.strip()))
         found = {"baseURL": provider.config.base_url}
         try:
             for path, key, _ in LISTS:

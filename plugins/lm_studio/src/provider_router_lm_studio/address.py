@@ -26,6 +26,14 @@ def with_version(value: object) -> object:
 
 @functools.cache  # the log says it once for each address, however often a configuration is read
 def _with_version(text: str) -> str:
+    mended = mended_address(text)
+    if mended != text.rstrip("/"):
+        log.warning("baseURL %s is no address of LM Studio's OpenAI-compatible API: taken as %s", text, mended)
+    return mended
+
+
+def mended_address(text: str) -> str:
+    """The same, without a word: for looking at an address behind which something else may be."""
     match = _ADDRESS.match(text)
     if match is None:
         return text
@@ -34,7 +42,4 @@ def _with_version(text: str) -> str:
     assert ending is not None  # it matches nothing at all, too
     if ending[0] or not path:
         path = path[: ending.start()] + "/v1"
-    mended = match["host"] + path
-    if mended != text.rstrip("/"):
-        log.warning("baseURL %s is no address of LM Studio's OpenAI-compatible API: taken as %s", text, mended)
-    return mended
+    return match["host"] + path

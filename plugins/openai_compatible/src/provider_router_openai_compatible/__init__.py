@@ -8,14 +8,18 @@ from typing import ClassVar
 
 from provider_router.plugin import (
     FIRST_TOKEN_LOCAL,
+    ErrorBody,
     Failure,
     Limits,
     OpenAICompatibleProvider,
     Provider,
     ProviderError,
+    error_of,
     hookimpl,
     option,
+    retry_after,
 )
+from provider_router_openai_compatible.failures import known_failure
 
 __all__ = ["OpenAICompatible"]
 
@@ -59,6 +63,14 @@ class OpenAICompatible(OpenAICompatibleProvider):
         """As for every provider, but that a server nearby may load a model or prefill a long prompt first."""
         nearer = nearer_than_type or Limits()
         return super().bounds(nearer if self.zone == "internet" else nearer.over(_LOCAL))
+
+    def read_error(
+        self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None = None
+    ) -> ProviderError:
+        """As for every provider, but that some servers say in a text alone what others say by a code."""
+        error = ErrorBody.parse(body)
+        failure = known_failure(status, error)
+        return error_of(status, error, who=self.id, model=model, retry_after=retry_after(headers), failure=failure)
 
     @classmethod
     async def recognise(cls, base_url: str) -> Mapping[str, object] | None:

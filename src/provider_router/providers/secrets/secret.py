@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Iterator
+from html import escape
 from typing import Final, NoReturn, final
 from urllib.parse import quote, quote_plus
 
@@ -67,7 +68,15 @@ def mask_text(text: str, secrets: Iterable[Secret]) -> str:
     forms = {form for secret in secrets for form in _forms(secret.reveal())}
     if not forms:
         return text
-    return re.sub("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)), MASK, text)
+    return re.sub("|".join(_pattern(form) for form in sorted(forms, key=len, reverse=True)), MASK, text)
+
+
+def _pattern(form: str) -> str:
+    """The form also where it was escaped, however often: a gateway hands on another's JSON as text inside its own."""
+    parts = re.findall(r"""\\+|["'/]|[^\\"'/]+""", form)
+    return "".join(
+        r"\\++" if part[0] == "\\" else (r"\\*+" if part in "\"'/" else "") + re.escape(part) for part in parts
+    )
 
 
 def _forms(value: str) -> Iterator[str]:
@@ -82,9 +91,8 @@ def _forms(value: str) -> Iterator[str]:
         yield quote(content)
         yield quote(content, safe="")
         yield quote_plus(content)
+        yield escape(word)
         yield json.dumps(word)[1:-1]
-        yield json.dumps(word, ensure_ascii=False)[1:-1]
-        yield json.dumps(word)[1:-1].replace("/", "\\/")
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(content).decode()
             # In the midst of a longer text (`user:password`) base64 looks different at each of three offsets.

@@ -1,0 +1,24 @@
+"""The benchmarks run and print figures; what these are is no test's business, since they measure the machine too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.e2e
+def test_the_quick_form_prints_a_row_of_figures_for_everything_that_is_compared() -> None:
+    command = [sys.executable, "-W", "error", "-m", "benchmarks", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=100)
+    assert (done.stderr, done.returncode) == ("", 0)
+    head, _, *rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert ["what", "who", "CPU, µs", "ratio", "goal"] == head
+    assert len({row[0] for row in rows}) >= 9
+    for row in rows:
+        assert float(row[2].replace(",", "")) > 0
+        assert float(row[3]) > 0

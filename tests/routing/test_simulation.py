@@ -1,0 +1,430 @@
+"""Whole lives of backends and callers in virtual time, from a seed: whatever happens, the contract's invariants hold.
+
+A broken seed prints itself; `replay(seed)` runs it again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count, groupby
+from random import Random
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from provider_router.chat import ChatChunk
+from provider_router.dialects.dialect import Sign
+from provider_router.errors import (
+    Busy,
+    DeadlineExceeded,
+    Failure,
+    NoCandidates,
+    ProviderError,
+    ProviderRouterError,
+    error_class,
+)
+from provider_router.providers.zones import within
+from provider_router.routing.actions import Abandon, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.failover import Failover
+from provider_router.routing.health import Effect, Health
+from provider_router.routing.plan import Needs, plan
+from provider_router.routing.retry_budget import RetryBudget
+from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.table import TABLE
+from provider_router.routing.walk import Policy
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TEXT = ChatChunk(b'{"choices":[{"delta":{"content":"x"}}]}')
+COUNTING = (Effect.ENDPOINT_DOWN, Effect.ENDPOINT_FAULT, Effect.MODEL_FAULT)
+MOODS = ("well", "well", "well", "slow", "dead", "frozen", "failing", "throttling", "refusing", "picky")
+
+
+@define(eq=False)
+class Life:
+    """A backend: from each moment on a mood."""
+
+    moods: list[tuple[float, str]]
+
+    def mood(self, time: float) -> str:
+        return next(mood for since, mood in reversed(self.moods) if since <= time)
+
+    def thaw(self, time: float) -> float | None:
+        """The next moment at which it is not frozen."""
+        return next((since for since, mood in self.moods if since > time and mood != "frozen"), None)
+
+    def well_since(self, begin: float, end: float) -> bool:
+        moods = {mood for since, mood in self.moods if begin < since <= end} | {self.mood(begin)}
+        return moods <= {"well", "slow"}
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = Random(seed)
+        self.time = 100.0
+        self.jumped = 0.0
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self.health = Health(rng=self.rng)
+        self.budget = RetryBudget()
+        self.sleepers: list[Request] = []
+        self.trials: dict[int, Any] = {}
+        self.running: dict[str, int] = {}
+        names = "abcd"[: self.rng.randint(1, 4)]
+        self.lives = {name: self._life() for name in names}
+        self.snapshot = Snapshot(
+            providers=tuple(
+                ProviderView(
+                    id=name,
+                    endpoint=self.rng.choice([name, name, "shared"]),
+                    priority=self.rng.randint(0, 2),
+                    zone=self.rng.choice(["loopback", "lan", "internet"]),
+                    free_check=self.rng.random() < 0.6,
+                    max_parallel=self.rng.choice([None, None, 1, 2]),
+                )
+                for name in names
+            )
+        )
+        # A backend that does one thing at a time answers no check beside a running call.
+        self.single = {view.endpoint for view in self.snapshot.providers if self.rng.random() < 0.3}
+        self.requests = [Request(self) for _ in range(self.rng.randint(2, 8))]
+
+    def _life(self) -> Life:
+        moods, since = [(0.0, self.rng.choice(MOODS))], 100.0
+        for _ in range(self.rng.randint(0, 4)):
+            since += self.rng.expovariate(1 / 20)
+            moods.append((since, self.rng.choice(MOODS)))
+        return Life(moods)
+
+    @property
+    def clock(self) -> float:
+        return self.time + self.jumped
+
+    def at(self, clock: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (max(clock - self.jumped, self.time), next(self._order), what))
+
+    def after(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.time + seconds, next(self._order), what))
+
+    def jump(self) -> None:
+        self.jumped += self.rng.choice([0.5, 30.0, 3600.0])
+        for request in self.requests:
+            request.jumped_at = self.clock
+
+    def wake(self) -> None:
+        sleepers, self.sleepers = self.sleepers, []
+        self.rng.shuffle(sleepers)
+        for request in sleepers:
+            self.after(0.0, request.wake)
+
+    def run(self) -> None:
+        for request in self.requests:
+            self.after(self.rng.expovariate(1 / 15), request.start)
+        if self.rng.random() < 0.2:
+            self.after(self.rng.uniform(0, 60), self.jump)
+        for _ in range(20_000):
+            if not self._heap:
+                break
+            self.time, _, what = heapq.heappop(self._heap)
+            what()
+        assert not self._heap, "the world never comes to rest"
+        assert all(request.over for request in self.requests), "a request never ends"
+        assert self.health.in_flight == {}
+        assert len(self.health.line) == 0
+        assert self.trials == {}
+
+
+@define(eq=False)
+class Request:
+    world: World
+    over: bool = False
+    machine: Any = None
+    generation: int = 0  # of attempts and waits; what belongs to an old one is void
+    began: float = 0.0
+    asked_at: float = 0.0
+    asked: Any = None
+    ticket: Any = None
+    jumped_at: float | None = None
+    slot: bool = False
+    needs: Needs = field(init=False)
+    policy: Policy = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        rng = self.world.rng
+        self.needs = Needs(zone=rng.choice([None, None, None, "lan"]))
+        self.policy = Policy(
+            stream=rng.random() < 0.5,
+            total=rng.choice([None, None, 5.0, 40.0, 200.0]),
+            max_wait=rng.choice([0.5, 30.0]),
+            fallback_on=rng.choice([frozenset(), frozenset({"bad_request"})]),
+        )
+
+    def start(self) -> None:
+        world = self.world
+        self.began = world.clock
+        at = START + timedelta(seconds=world.rng.choice([0, -7200, 86400]))  # the wall clock may say anything
+        made = plan(self.needs, world.snapshot, world.health, now=self.began, at=at)
+        assert sorted(step.provider for step in made) == sorted(world.lives)
+        self.machine = Failover(
+            made, self.policy, health=world.health, budget=world.budget, now=self.began, rng=world.rng
+        )
+        if world.rng.random() < 0.15:
+            world.after(world.rng.expovariate(1 / 10), self.hang_up)
+        self.do(self.machine.start(world.clock))
+
+    def hang_up(self) -> None:
+        if not self.over:
+            self.machine.cancelled(self.world.clock)
+            self.end_attempt()
+            self.finish()
+
+    def finish(self) -> None:
+        self.over = True
+        self.generation += 1
+        if self in self.world.sleepers:
+            self.world.sleepers.remove(self)
+        self.world.wake()
+        attempts = self.machine.attempts
+        assert len(attempts) <= self.policy.max_attempts
+        for provider, group in groupby(attempts, key=lambda attempt: attempt.provider):
+            failures = [attempt.failure for attempt in group]
+            alone = len(self.machine.plan.candidates) == 1
+            for failure in failures[:-1]:
+                row = TABLE[failure]
+                assert len(failures) <= 1 + (row.again_alone if alone else row.again), (provider, failures)
+        order = [provider for provider, _ in groupby(attempt.provider for attempt in attempts)]
+        assert len(set(order)) == len(order) or self.policy.max_attempts >= len(attempts)
+        if self.policy.total is not None and (self.jumped_at is None or self.jumped_at < self.began):
+            assert self.world.clock <= self.began + self.policy.total + 1e-6
+
+    def guarded(self, what: Callable[[], None]) -> Callable[[], None]:
+        generation = self.generation
+
+        def run() -> None:
+            if not self.over and generation == self.generation:
+                what()
+
+        return run
+
+    def wake(self) -> None:
+        if not self.over and self.slot:
+            self.woke()
+
+    def woke(self) -> None:
+        was_slot, self.slot = self.slot, False
+        if self in self.world.sleepers:
+            self.world.sleepers.remove(self)
+        self.generation += 1
+        action = self.machine.woke(self.world.clock)
+        self.do(action)
+        if was_slot and not self.slot:
+            self.world.wake()
+
+    def do(self, action: Any) -> None:
+        match action:
+            case Ask():
+                self.ask(action)
+            case Wait(seconds, slot):
+                assert seconds >= 0
+                assert self.policy.total is None or seconds <= self.policy.total + 1e-6
+                self.slot = slot
+                if slot:
+                    self.world.sleepers.append(self)
+                self.world.after(seconds, self.guarded(self.woke))
+            case Answer():
+                self.finish()
+            case Fail(error):
+                self.judge(error)
+                self.finish()
+
+    def judge(self, error: ProviderRouterError) -> None:
+        assert isinstance(error, ProviderError | DeadlineExceeded | NoCandidates)
+        assert error.attempts == tuple(self.machine.attempts)
+        if isinstance(error, Busy) and error.detail == "all slots taken":
+            assert any(view.max_parallel for view in self.world.snapshot.providers)
+
+    # One attempt
+
+    def ask(self, ask: Ask) -> None:
+        world, candidate = self.world, ask.candidate
+        assert candidate in self.machine.plan.candidates
+        assert within(candidate.view.zone, self.needs.zone)
+        world.running[candidate.provider] = world.running.get(candidate.provider, 0) + 1
+        if candidate.max_parallel is not None:
+            assert world.running[candidate.provider] <= candidate.max_parallel
+        self.asked, self.asked_at, self.ticket = candidate, world.time, self.machine._ticket
+        for breaker in self.ticket.trials:
+            assert id(breaker) not in world.trials or breaker.trial is not world.trials[id(breaker)]
+            assert breaker.trial is self.ticket
+            world.trials[id(breaker)] = self.ticket
+        self.generation += 1
+        self.play(self.script())
+        self.watch()
+
+    def script(self) -> Iterator[tuple[float, Callable[[], Any]]]:
+        """What the backend does, as pauses and what comes after each."""
+        rng, machine, world = self.world.rng, self.machine, self.world
+        life = world.lives[self.asked.provider]
+        mood = life.mood(world.time)
+        if mood == "dead":
+            yield 0.01, lambda: self.fail(Failure.CONNECT)
+        yield 0.01, lambda: machine.sent(world.clock)
+        pause = rng.uniform(20, 55) if mood == "slow" else rng.uniform(0.1, 3)
+        yield pause, lambda: machine.life(world.clock)
+        if mood == "failing":
+            failure = rng.choice([Failure.SERVER, Failure.RESET, Failure.MALFORMED, Failure.CRASHED])
+            yield 0.0, lambda: self.fail(failure)
+        if mood == "throttling":
+            header = rng.choice([None, 0.0, 2.0, 20.0])
+            yield 0.0, lambda: self.fail(Failure.RATE_LIMIT, retry_after=header)
+        if mood == "refusing":
+            failure = rng.choice([Failure.AUTH, Failure.QUOTA, Failure.MODEL_UNAVAILABLE])
+            yield 0.0, lambda: self.fail(failure)
+        if mood == "picky":
+            failure = rng.choice([Failure.BAD_REQUEST, Failure.CONTEXT_LENGTH, Failure.CAPABILITY, Failure.BUSY])
+            yield 0.0, lambda: self.fail(failure)
+        if self.policy.stream:
+            for _ in range(3):
+                yield rng.uniform(0.01, 5), self.chunk
+            if rng.random() < 0.1:
+                yield 0.0, lambda: self.conclude(machine.ended(world.clock))
+            yield 0.01, self.last_chunk
+            yield 0.0, lambda: self.conclude(machine.ended(world.clock))
+        yield 0.0, lambda: self.conclude(machine.completed(world.clock))
+
+    def play(self, script: Iterator[tuple[float, Callable[[], Any]]]) -> None:
+        pause, what = next(script)
+
+        def step() -> None:
+            world = self.world
+            life = world.lives[self.asked.provider]
+            mood = life.mood(world.time)
+            if mood == "frozen":
+                thaw = life.thaw(world.time)
+                if thaw is not None:
+                    world.after(thaw - world.time + 0.001, self.guarded(step))
+                return
+            if mood == "dead" and life.mood(self.asked_at) != "dead":
+                self.fail(Failure.RESET)
+                return
+            generation = self.generation
+            what()
+            if not self.over and generation == self.generation:
+                self.watch()
+                self.play(script)
+
+        self.world.after(pause, self.guarded(step))
+
+    def chunk(self) -> None:
+        self.machine.life(self.world.clock)
+        assert isinstance(self.machine.event(TEXT, Sign(meaningful=True), self.world.clock), list)
+
+    def last_chunk(self) -> None:
+        self.machine.life(self.world.clock)
+        self.machine.event(TEXT, Sign(finish="stop"), self.world.clock)
+
+    def watch(self) -> None:
+        due = self.machine.deadline()
+        self.world.at(due, self.guarded(self.alarm))
+
+    def alarm(self) -> None:
+        clock = self.world.clock
+        if clock < self.machine.deadline() - 1e-9:
+            return
+        step = self.machine.silent(max(clock, self.machine.deadline()))
+        if isinstance(step, Check):
+            life = self.world.lives[self.asked.provider]
+            mood = life.mood(self.world.time)
+            if mood == "dead":
+                self.world.after(0.01, self.guarded(lambda: self.checked(answered=False)))
+            elif mood == "frozen" or self.asked.view.endpoint in self.world.single:
+                seconds = min(step.seconds, max(0.0, self.machine.deadline() - clock))
+                self.world.after(seconds, self.guarded(lambda: self.checked(answered=None)))
+            else:
+                self.world.after(0.05, self.guarded(lambda: self.checked(answered=True)))
+        elif isinstance(step, Abandon):
+            self.abandon(step.error)
+        else:
+            self.watch()
+
+    def checked(self, *, answered: bool | None) -> None:
+        verdict = self.machine.checked(self.world.clock, answered)
+        if verdict is not None:
+            life = self.world.lives[self.asked.provider]
+            assert self.jumped_at is not None or not life.well_since(self.asked_at, self.world.time)
+            self.abandon(verdict.error)
+        else:
+            self.watch()
+
+    def abandon(self, error: ProviderRouterError) -> None:
+        self.fail_with(error)
+
+    def fail(self, failure: Failure, **fields: Any) -> None:
+        self.fail_with(error_class(failure)("it failed", **fields))
+
+    def fail_with(self, error: ProviderRouterError) -> None:
+        before = self.openings()
+        if isinstance(error, ProviderError) and error.failure in (Failure.TIMEOUT, Failure.STALLED):
+            life = self.world.lives[self.asked.provider]
+            hurried = self.machine._silence.cut_short
+            well = life.well_since(self.asked_at, self.world.time)
+            assert hurried or self.jumped_at is not None or not well, "a living backend was taken for dead"
+        action = self.machine.failed(error, self.world.clock)
+        failure = self.machine.attempts[-1].failure
+        if failure is not None and TABLE[failure].effect not in COUNTING:
+            assert {id(b) for b in self.openings()} <= {id(b) for b in before}, "a neutral class opened a breaker"
+        if isinstance(error, DeadlineExceeded):
+            assert self.policy.total is not None
+        self.conclude(action)
+
+    def openings(self) -> list[Any]:
+        health = self.world.health
+        return [b for b in (*health._endpoints.values(), *health._models.values()) if b.opening]
+
+    def conclude(self, action: Any) -> None:
+        self.end_attempt()
+        self.do(action)
+
+    def end_attempt(self) -> None:
+        if self.asked is None:
+            return
+        self.generation += 1
+        self.world.running[self.asked.provider] -= 1
+        for breaker in self.ticket.trials:
+            if self.world.trials.get(id(breaker)) is self.ticket:
+                del self.world.trials[id(breaker)]
+            assert breaker.trial is not self.ticket
+        self.asked = self.ticket = None
+        self.world.wake()
+
+
+def replay(seed: int) -> None:
+    try:
+        World(seed).run()
+    except BaseException as error:
+        error.add_note(f"replay with: replay({seed})")
+        raise
+
+
+def test_in_three_thousand_worlds_no_invariant_breaks() -> None:
+    for seed in range(3_000):
+        replay(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_in_a_hundred_thousand_worlds_no_invariant_breaks() -> None:
+    for seed in range(1_000_000, 1_100_000):
+        replay(seed)
+
+
+def test_a_seed_replays_to_the_same_end() -> None:
+    def trails(seed: int) -> list[Any]:
+        world = World(seed)
+        world.run()
+        return [request.machine.attempts for request in world.requests if request.machine]
+
+    assert all(trails(seed) == trails(seed) for seed in range(20))
