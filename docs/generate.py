@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 import provider_router
@@ -174,7 +175,9 @@ def error_list() -> str:
         failure = vars(cls).get("failure")
         klass = f" Failure class `{failure}`." if failure and cls is not errors.ProviderError else ""
         base = cls.__bases__[0].__name__
-        parts.append(f"### {cls.__name__}\n\n`from {where} import {cls.__name__}`, a `{base}`.{klass}\n\n{prose(cls)}")
+        parts.append(
+            f"### {cls.__name__}\n\n`from {where} import {cls.__name__}`, from `{base}`.{klass}\n\n{prose(cls)}"
+        )
     return "\n\n".join(parts)
 
 
@@ -251,8 +254,8 @@ def numbers() -> str:
     rows.append(
         (
             "",
-            f"{limits.RETRY_BUDGET_RATIO:.0%} of the requests of the last {_seconds(limits.RETRY_BUDGET_WINDOW)}, and "
-            f"{limits.RETRY_BUDGET_FLOOR:g} a second",
+            f"{limits.RETRY_BUDGET_RATIO:.0%} of the requests of the last {_seconds(limits.RETRY_BUDGET_WINDOW)}, "
+            f"and {limits.RETRY_BUDGET_FLOOR:g} a second",
             "retries of the same provider, of all requests together (fallbacks are not retries)",
         )
     )
@@ -295,10 +298,13 @@ def _annotation(annotation: Any) -> str:
 def _default(default: Any) -> str:
     if default is ...:
         return "..."
-    text = repr(default)
+    if attrs.has(type(default)):
+        return f"{type(default).__name__}()"
+    if isinstance(default, Enum) and not isinstance(default, str):  # attrs.NOTHING
+        return "…"
     if callable(default):
         return f"{default.__module__}.{default.__name__}"
-    return str(default) if isinstance(default, Enum) else "…" if "NOTHING" in text or " at 0x" in text else text
+    return repr(default.value if isinstance(default, Enum) else default)
 
 
 def prose(thing: Any) -> str:
@@ -319,7 +325,6 @@ def prose(thing: Any) -> str:
         else:
             section = section if not line else ""
             lines.append(line)
-    # An example in a docstring is indented, and Markdown knows that.
     return "\n".join(lines).strip()
 
 
@@ -331,21 +336,15 @@ def described(name: str, thing: Any, *, mark: str = "###", members: bool = True)
         return f"{mark} {name}\n\n{HOOKIMPL}\n\n```text\n{signature(register_providers, 'register_providers')}\n```"
     if not callable(thing):
         return f"{mark} {name}\n\n`{name} = {thing!r}`"
-    told = f"{mark} {name}\n\n"
-    if not _is_plain_mapping(thing):
-        told += f"```text\n{_signed(thing, name)}\n```\n\n"
-    told += prose(thing)
+    told = f"{mark} {name}\n\n```text\n{_signed(thing, name)}\n```\n\n{prose(thing)}"
     if isinstance(thing, type) and members:
         told += "".join(f"\n\n{_member(name, *each)}" for each in _members(thing))
     return told.rstrip()
 
 
 def _signed(thing: Any, name: str) -> str:
-    return f"class {signature(thing, name).removesuffix(' -> None')}" if isinstance(thing, type) else signature(thing, name)
-
-
-def _is_plain_mapping(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, dict)
+    told = signature(thing, name)
+    return f"class {told.removesuffix(' -> None')}" if isinstance(thing, type) else told
 
 
 def _members(cls: type) -> Iterator[tuple[str, Any]]:
@@ -422,8 +421,14 @@ def results() -> str:
     from provider_router.routing.router import CheckResult, ProviderHealth
     from provider_router.routing.stream import AsyncChatStream
 
-    found = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth, AsyncChatStream)
-    return "\n\n".join(described(cls.__name__, cls, members=cls is AsyncChatStream) for cls in found)
+    values = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth)
+    stream = "".join(f"\n\n{_member('stream', *each)}" for each in _members(AsyncChatStream))
+    return "\n\n".join(
+        [
+            *(described(cls.__name__, cls, members=False) for cls in values),
+            f"### AsyncChatStream, ChatStream\n\n{prose(AsyncChatStream)}{stream}",
+        ]
+    )
 
 
 def plugin_names() -> str:

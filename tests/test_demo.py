@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,13 @@ def test_the_command_runs_it_in_ascii_where_need_be(prouter_home: Path) -> None:
     assert b"refused" in done.stdout
     assert b" -> loft: ok" in done.stdout
     assert not prouter_home.exists()
+
+
+def test_for_programs_its_steps_are_json() -> None:
+    done = subprocess.run([sys.executable, "-m", "provider_router", "demo", "--json"], capture_output=True, text=True)
+    assert 0 == done.returncode
+    assert ["desk", "desk", "loft", "loft", "attic"] == [step["provider"] for step in json.loads(done.stdout)]
+    assert "word by word" in done.stderr
 
 
 @pytest.mark.posix

@@ -44,6 +44,11 @@ def database_path(explicit: str | Path | None = None) -> Path:
     return Path(named).expanduser().absolute() if named else data_folder() / "provider-router.db"
 
 
+def history_path(database: Path) -> Path:
+    """The history's database, beside the configuration's: `router.db` → `router.history.db`."""
+    return database.with_name(f"{database.stem}.history{database.suffix or '.db'}")
+
+
 def secrets_path() -> Path:
     """The file in which the keeper `file` has its secrets."""
     return config_folder() / "secrets.json"

@@ -52,6 +52,8 @@ AUTH_FLAG_MAX: Final = 600.0
 CRASH_FLAG: Final = 60.0
 MODEL_FLAG: Final = 60.0
 BUSY_MOMENT: Final = 2.0  # ordered behind free ones for this long
+SPEED_MEMORY: Final = 30.0  # a good moment outweighs a bad one of so long ago (strategy `fastest`)
+AFFINITY_MEMORY: Final = 300.0  # a conversation stays where it was served, even away from home (strategy `affinity`)
 MODEL_LIST_CACHE: Final = 60.0  # the backend's model list, where a default model is taken from it
 
 

@@ -96,14 +96,17 @@ os.execv(sys.executable, [sys.executable, "-m", "provider_router", *sys.argv[1:]
 
 
 class Dialogue:
-    """The command on a terminal of its own, with somebody who reads and types. stdout is apart, in `.stdout`."""
+    """The command on a terminal of its own, with somebody who reads and types.
 
-    def __init__(self, *arguments: str) -> None:
+    stdout is apart, in `.stdout`, unless it is `shown` there too.
+    """
+
+    def __init__(self, *arguments: str, shown: bool = False) -> None:
         self._ours, theirs = os.openpty()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _ON_A_TERMINAL, *arguments],
             stdin=theirs,
-            stdout=subprocess.PIPE,
+            stdout=theirs if shown else subprocess.PIPE,
             stderr=theirs,
             start_new_session=True,
         )
@@ -129,9 +132,9 @@ class Dialogue:
         """Wait for the end: the exit code, and what the terminal showed last."""
         while piece := self._piece():
             self.seen += piece
-        assert self._process.stdout is not None
-        self.stdout = self._process.stdout.read().decode()
-        self._process.stdout.close()
+        if self._process.stdout is not None:
+            self.stdout = self._process.stdout.read().decode()
+            self._process.stdout.close()
         os.close(self._ours)
         return self._process.wait(30), self.seen
 

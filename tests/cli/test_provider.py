@@ -136,6 +136,7 @@ def test_options_are_shown_set_and_removed(prouter, answer, admin: Admin, desk: 
     assert (1, "") == (result.exit_code, result.stdout)
 
 
+@pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -148,7 +149,7 @@ def test_options_are_shown_set_and_removed(prouter, answer, admin: Admin, desk: 
     ],
 )
 def test_bad_options_are_told_and_nothing_is_written(
-    prouter, admin: Admin, desk: Backend, arguments: tuple[str, ...], code: int, says: str
+    prouter, admin: Admin, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     before = admin.revision
     result = prouter("provider", "config", "desk", *arguments)

@@ -84,6 +84,7 @@ def test_a_reference_is_shown_as_it_is(answer, monkeypatch: pytest.MonkeyPatch) 
     assert "env:MY_KEY" == told["config"]["apiKey"]
 
 
+@pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -106,7 +107,7 @@ def test_a_reference_is_shown_as_it_is(answer, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_bad_input_is_told_and_nothing_is_written(
-    prouter, admin: Admin, desk: Backend, arguments: tuple[str, ...], code: int, says: str
+    prouter, admin: Admin, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     before = admin.revision
     result = prouter("provider", "add", "--no-check", *arguments)

@@ -27,7 +27,9 @@ def test_the_plugins_are_listed(prouter, answer) -> None:
 
 
 def test_without_any_plugin_it_says_what_to_install() -> None:
-    run = "import importlib.metadata as m, sys; m.entry_points = lambda **_: []; from provider_router.cli import main; main()"
+    run = (
+        "import importlib.metadata as m; m.entry_points = lambda **_: []; from provider_router.cli import main; main()"
+    )
     for arguments in (["types"], ["plugin", "list"], ["demo"]):
         done = subprocess.run([sys.executable, "-c", run, *arguments], capture_output=True, text=True)
         assert "pip install" in done.stderr

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from provider_router.chat import ChatChunk
 from provider_router.dialects.dialect import Sign
 from provider_router.errors import (
     Busy,
+    ConfigError,
     DeadlineExceeded,
     Failure,
     MalformedAnswer,
@@ -685,6 +689,17 @@ def test_nobody_configured_nobody_asked(scene: Any) -> None:
     assert str(error) == "no provider can be asked (a: disabled)"
 
 
+def test_without_any_provider_the_message_says_so(scene: Any) -> None:
+    assert str(scene("").start().error) == "no provider can be asked: none is configured"
+
+
+def test_an_error_that_is_no_backends_is_taken_for_a_fault_of_the_plugin(scene: Any) -> None:
+    request = scene("a")
+    request.start()
+    assert request.fail(ConfigError("the secret is gone")).error.failure == Failure.CRASHED
+    assert request.state("a") == "flagged"
+
+
 def test_a_busy_provider_is_asked_after_a_free_one_and_before_nobody(scene: Any) -> None:
     health = Health()
     first = scene("a", health=health)
@@ -728,3 +743,57 @@ def test_an_error_keeps_what_it_knows(scene: Any) -> None:
     assert (told.provider, told.model) == ("elsewhere", "theirs")
     (attempt,) = told.attempts
     assert (attempt.status, attempt.detail, attempt.retry_after) == (429, "HTTP 429", 9.0)
+
+
+# Any script of outcomes
+
+OUTCOME = st.sampled_from([*ROWS, "answer", "cancel", "text then cut"])
+
+
+@given(
+    script=st.lists(st.tuples(st.floats(0, 20), OUTCOME, st.none() | st.floats(0, 10)), max_size=20),
+    names=st.sampled_from(["a", "ab", "abcdefgh"]),
+    total=st.none() | st.floats(1, 60),
+    most=st.integers(1, 6),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_a_request_is_a_legal_walk_of_its_plan_and_ends(
+    scene: Any, script: list[tuple[float, Any, float | None]], names: str, total: float | None, most: int
+) -> None:
+    request = scene(names, total=total, max_attempts=most, stream=True)
+    machine, outcomes = request.machine, iter(script)
+    request.start()
+    while isinstance(request.action, Ask | Wait):
+        if isinstance(request.action, Wait):
+            assert total is None or request.now + request.action.seconds <= 1000 + total
+            request.wake()
+            continue
+        assert request.health.in_flight == {request.asked: 1}
+        pause, outcome, retry_after = next(outcomes, (1.0, "answer", None))
+        request.now = min(request.now + pause, machine.deadline())
+        if request.now == machine.deadline():
+            verdict = machine.silent(request.now)
+            assert isinstance(verdict, Abandon)
+            request.fail(verdict.error)
+        elif outcome == "answer":
+            request.complete()
+        elif outcome == "cancel":
+            machine.cancelled(request.now)
+            break
+        elif outcome == "text then cut":
+            machine.event(*TEXT, request.now)
+            request.action = machine.ended(request.now)
+        else:
+            request.fail(outcome, retry_after=retry_after)
+    assert len(machine.attempts) <= most
+    assert request.health.in_flight == {}
+    assert len(request.health.line) == 0
+    assert total is None or request.now <= 1000 + total
+    asked = [provider for provider, _ in groupby(attempt.provider for attempt in machine.attempts)]
+    assert asked == sorted(set(asked))
+    for _, group in groupby(machine.attempts, key=lambda attempt: attempt.provider):
+        failures = [attempt.failure for attempt in group]
+        for retry, failure in enumerate(failures[:-1], 1):
+            assert failure is not None
+            row = TABLE[failure]
+            assert retry <= (row.again_alone if len(names) == 1 else row.again)

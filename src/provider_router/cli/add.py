@@ -132,6 +132,10 @@ def _take_in(
     record = admin.providers.add(called, type=found.type, name=name, priority=priority, config=config)
     checked = check_all(terminal, [called])[0]
     said = verdict(checked, admin.plugins.types[found.type])
+    if not terminal.json:
+        terminal.result(None, f"added {called}" + (f": {said}" if checked.ok else ""))
+        if not checked.ok:
+            terminal.note(f"It is saved, but the check failed: {said}")
     models = [model.id for model in found.models if model.chat]
     if link is None and asks and models:
         many = f"these {len(models)} models" if len(models) > 1 else models[0]
@@ -141,11 +145,8 @@ def _take_in(
         for model in linked:
             admin.links.link(called, model, create=True)
     if not terminal.json:
-        terminal.result(None, f"added {called}" + (f": {said}" if checked.ok else ""))
         if linked:
             terminal.result(None, f"linked {', '.join(linked)}")
-        if not checked.ok:
-            terminal.note(f"It is saved, but the check failed: {said}")
         terminal.note('Next: prouter chat "Hello"')
     return shown_provider(admin, record) | {
         "models": [model.id for model in found.models],

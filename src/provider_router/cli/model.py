@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -243,6 +242,8 @@ def set_default(terminal: Terminal, *, provider: str, model: str | None) -> None
 
 def _json(text: str) -> Any:
     """`40` is a number and `true` a truth; what is no JSON is a text."""
+    import json
+
     try:
         return json.loads(text)
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -283,6 +282,8 @@ def _texts(admin: Admin, id: str) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    import json
+
     return value if isinstance(value, str) else json.dumps(value)
 
 

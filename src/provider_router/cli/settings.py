@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -93,6 +92,8 @@ def _whence(setting: Setting) -> str:
 
 def _text(key: str, value: object) -> str:
     """A value as it could be typed."""
+    import json
+
     from provider_router.limits import ROUTING
 
     option = ROUTING.get(key.removeprefix("routing."))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
-import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
@@ -53,6 +52,8 @@ def speaking() -> Iterator[None]:
 @contextlib.contextmanager
 def logging_attempts() -> Iterator[None]:
     """A block in which the library's log goes to stderr, a line for each attempt."""
+    import logging
+
     log, handler = logging.getLogger("provider_router"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     level = log.level
@@ -254,5 +255,5 @@ def _room(cells: Sequence[Sequence[str]], headers: Sequence[str]) -> int:
     """Columns that the terminal leaves to the last column of a table, whose text is wrapped there."""
     import shutil
 
-    others = [max(len(header), *(len(row[at]) for row in cells)) for at, header in enumerate(headers[:-1])]
+    others = [max(len(header) + 2, *(len(row[at]) for row in cells)) for at, header in enumerate(headers[:-1])]
     return max(24, shutil.get_terminal_size().columns - sum(others) - 2 * len(others))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from attrs import frozen
@@ -104,6 +105,15 @@ class Call:
             resume=resume,
             guards=guards,
         )
+
+    def prefix(self) -> str:
+        """What the conversation begins with, in short: all up to the first message of its user."""
+        digest = blake2b(digest_size=8)
+        for message in self.request.messages:
+            digest.update(repr(message).encode(errors="replace"))
+            if message.get("role") == "user":
+                break
+        return digest.hexdigest()
 
     def policy(self, settings: RoutingSettings, *, stream: bool) -> Policy:
         """What holds for this call: what the caller said, else the settings."""

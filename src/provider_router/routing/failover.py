@@ -19,6 +19,7 @@ from provider_router.errors import (
     Failure,
     MalformedAnswer,
     NoCandidates,
+    ProviderCrashed,
     ProviderError,
     ProviderRouterError,
     ProviderTimeout,
@@ -129,7 +130,7 @@ class Failover:
             return [chunk]
         self._held.append(chunk)
         if sign.meaningful:
-            self.committed = True
+            self._spoke(now)
             held, self._held = self._held, []
             return held
         self._held_bytes += len(chunk.data)
@@ -160,11 +161,17 @@ class Failover:
     def completed(self, now: float) -> Answer:
         """The answer is whole."""
         assert self._ticket is not None
-        self.committed = True
+        if not self.committed:
+            self._spoke(now)
         self._note(None, now)
         self._health.succeeded(self._ticket, now)
         self._ticket = None
         return Answer()
+
+    def _spoke(self, now: float) -> None:
+        assert self._ticket is not None
+        self.committed = True
+        self._health.spoke(self._ticket, now, prefix=self.plan.needs.prefix)
 
     def held(self) -> list[ChatChunk]:
         """The chunks of a stream that ended well without any meaningful delta."""
@@ -197,9 +204,11 @@ class Failover:
         """The attempt has ended with this error. What comes after a finish reason is no failure."""
         if self.finished:
             return self.completed(now)
-        if not isinstance(error, ProviderError):
+        if isinstance(error, DeadlineExceeded):
             self._end(ProviderTimeout("", detail="out of time"), Effect.NONE, now)
             return self._fail(error, now)
+        if not isinstance(error, ProviderError):
+            error = ProviderCrashed(str(error), detail="not usable")
         assert self._candidate is not None
         error.provider = error.provider or self._candidate.provider
         error.model = error.model or self._candidate.model
@@ -286,12 +295,11 @@ class Failover:
         callers = (error for error in self._errors if TABLE[error.failure].callers_fault)
         return self._fail(next(callers, self._errors[-1]), now)
 
-    def _fail(self, error: ProviderRouterError, now: float) -> Fail:
+    def _fail(self, error: ProviderError | DeadlineExceeded | NoCandidates, now: float) -> Fail:
         """The end, with the whole story on the error."""
         self._walk.leave(now)
         attempts = tuple(self.attempts)
-        if isinstance(error, ProviderError | DeadlineExceeded | NoCandidates):
-            error.attempts = attempts
+        error.attempts = attempts
         if isinstance(error, ProviderError):
             error.skipped = self.plan.skipped
         if len(attempts) > 1 or isinstance(error, DeadlineExceeded):

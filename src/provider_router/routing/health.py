@@ -6,6 +6,7 @@ vetoes: a plan orders by what it reads here.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from enum import Enum, auto
 from random import Random
@@ -16,8 +17,10 @@ from attrs import define, frozen
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
 from provider_router.routing.slots import Line, Turn
+from provider_router.routing.speed import Speed
 
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
+_CONVERSATIONS: Final = 10_000
 
 
 class Effect(Enum):
@@ -80,6 +83,8 @@ class Health:
         self._missing: dict[tuple[str, str | None], _Hold] = {}
         self._busy: dict[str, float] = {}
         self._checks: set[str] = set()
+        self._speeds: OrderedDict[Key, Speed] = OrderedDict()
+        self._served: OrderedDict[str, tuple[str, float]] = OrderedDict()  # by a conversation's prefix
         self.in_flight: dict[str, int] = {}
         self.line = Line()
 
@@ -187,14 +192,36 @@ class Health:
                 self._missing[key.provider, key.model] = _Hold(now, now + numbers.MODEL_FLAG, reason)
             case Effect.BUSY:
                 self._busy[key.endpoint] = now + numbers.BUSY_MOMENT
-            case Effect.NONE:
-                pass
         self._free(ticket)
 
     def answered(self, ticket: Ticket) -> None:
         """The call ended badly, but the backend gave an answer: faults of the endpoint are no longer in a row."""
         self.heard(ticket)
         self._answered(ticket.key)
+
+    def spoke(self, ticket: Ticket, now: float, *, prefix: str = "") -> None:
+        """The first delta, or a whole answer, came: how fast it was, and where this conversation is now."""
+        seconds = now - ticket.began
+        speed = self._speeds.setdefault(ticket.key, Speed(seconds, now))
+        speed.add(seconds, now)
+        self._speeds.move_to_end(ticket.key)
+        if len(self._speeds) > _REMEMBERED:
+            self._speeds.popitem(last=False)
+        if prefix:
+            self._served[prefix] = (ticket.key.provider, now)
+            self._served.move_to_end(prefix)
+            if len(self._served) > _CONVERSATIONS:
+                self._served.popitem(last=False)
+
+    def cost(self, key: Key, now: float) -> float:
+        """Seconds until the first delta, as far as can be told, with the calls that run there; 0 for an unknown one."""
+        speed = self._speeds.get(key)
+        return speed.of_late(now) * (self.in_flight.get(key.provider, 0) + 1) if speed else 0.0
+
+    def served_by(self, prefix: str, now: float) -> str | None:
+        """Who served this conversation last, unless that is long ago."""
+        provider, at = self._served.get(prefix, ("", 0.0))
+        return provider if provider and now - at < numbers.AFFINITY_MEMORY else None
 
     def check_answered(self, endpoint: str) -> None:
         """A check beside a running call was answered here: from now on a silent check means something."""

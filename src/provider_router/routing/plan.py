@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import NamedTuple
 
 from attrs import evolve, field, frozen
@@ -16,6 +17,7 @@ from provider_router.providers.zones import strictest, within
 from provider_router.routing.breaker import Condition, State
 from provider_router.routing.health import Health, Key
 from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
+from provider_router.routing.strategies import STRATEGIES
 
 
 @frozen(kw_only=True)
@@ -29,6 +31,7 @@ class Needs:
         zone: how far the request may go.
         capabilities: what it cannot do without.
         prompt_floor: the least number of tokens of its prompt.
+        prefix: what a conversation begins with, in short; the same for each of its requests.
     """
 
     model: str | None = None
@@ -37,6 +40,7 @@ class Needs:
     zone: str | None = None
     capabilities: frozenset[Capability] = frozenset()
     prompt_floor: int = 0
+    prefix: str = ""
 
 
 class Place(NamedTuple):
@@ -79,6 +83,10 @@ class Candidate:
         return Place(self.turn, self.provider)
 
     @property
+    def weight(self) -> float:
+        return self.link.weight if self.link else 1.0
+
+    @property
     def context_length(self) -> int | None:
         """The model's window there, in tokens, if it is known."""
         return self.link.context_length if self.link else None
@@ -110,6 +118,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     needs: Needs = Needs()
     revision: int = 0
+    seed: int = 0
 
     def __iter__(self) -> Iterator[Candidate | Skipped]:
         yield from self.candidates
@@ -119,7 +128,7 @@ class Plan:
         return len(self.candidates) + len(self.skipped)
 
 
-def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: datetime) -> Plan:
+def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: datetime, seed: int = 0) -> Plan:
     """Who to ask for this request.
 
     Args:
@@ -128,6 +137,7 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
         health: what is known of the providers.
         now: the moment on the clock that `health` was told.
         at: the same moment for people.
+        seed: of the lots that a strategy draws.
 
     Raises:
         UnknownModel: no provider serves the model and none takes any name.
@@ -136,6 +146,7 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
     needs = _pinned(needs, snapshot)
     if needs.model is not None:
         _known(needs.model, snapshot)
+    order = STRATEGIES[snapshot.settings.strategy]
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
     for turn, (model, zone) in enumerate(_models(needs.model, strictest(needs.zone, snapshot.settings.zone), snapshot)):
@@ -148,10 +159,14 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
                 found.append(entry)
         found = [_conditioned(candidate, health, now, at) for candidate in found]
         found.sort(key=lambda candidate: _rank(candidate, snapshot, needs))
-        candidates += found
+        for _, equal in groupby(found, key=lambda candidate: _rank(candidate, snapshot, needs)):
+            group = list(equal)
+            candidates += [group[i] for i in order(group, health=health, seed=seed, prefix=needs.prefix, now=now)]
     # A model's fallbacks come after every candidate of the model itself, but what cannot answer at present comes last.
     candidates.sort(key=lambda candidate: _lateness(candidate, at))
-    return Plan(candidates=tuple(candidates), skipped=tuple(skipped), needs=needs, revision=snapshot.revision)
+    return Plan(
+        candidates=tuple(candidates), skipped=tuple(skipped), needs=needs, revision=snapshot.revision, seed=seed
+    )
 
 
 def _pinned(needs: Needs, snapshot: Snapshot) -> Needs:
@@ -251,7 +266,7 @@ def moment(condition: Condition, *, now: float, at: datetime) -> datetime | None
     return None if condition.until is None else at + timedelta(seconds=condition.until - now)
 
 
-def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, bool, int, str]:
+def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, bool, int]:
     view = candidate.view
     return (
         view.id != needs.provider,
@@ -259,7 +274,6 @@ def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool,
         candidate.state == State.BUSY,
         view.id != snapshot.active,
         -view.priority,
-        view.id,
     )
 
 

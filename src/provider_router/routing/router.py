@@ -291,7 +291,14 @@ class AsyncRouter:
     def _plan(self, needs: Needs, snapshot: Snapshot) -> Plan:
         if not snapshot.providers:
             raise NoCandidates(NOTHING_CONFIGURED)
-        return planning.plan(needs, snapshot, self.registry.health, now=self._clock(), at=datetime.now(UTC))
+        return planning.plan(
+            needs,
+            snapshot,
+            self.registry.health,
+            now=self._clock(),
+            at=datetime.now(UTC),
+            seed=self._rng.getrandbits(32),
+        )
 
     async def _pass_through(
         self, body: Mapping[str, Any], capability: Capability, provider: str | None

@@ -1,6 +1,8 @@
-"""What is kept: the configuration's database. The one door to SQLite."""
+"""What is kept: the configuration's database and the history's. The one door to SQLite."""
 
 from provider_router.store.configuration import Configuration
+from provider_router.store.health_notes import HealthNoteRecord
+from provider_router.store.history import History
 from provider_router.store.probe import Probe
 from provider_router.store.records import (
     ChangeRecord,
@@ -19,6 +21,8 @@ from provider_router.store.values import Json, Kind, kind_of
 
 __all__ = [
     "Store",
+    "History",
+    "HealthNoteRecord",
     "Configuration",
     "Probe",
     "ProviderRecord",

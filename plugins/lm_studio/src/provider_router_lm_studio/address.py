@@ -27,7 +27,7 @@ def with_version(value: object) -> object:
 @functools.cache  # the log says it once for each address, however often a configuration is read
 def _with_version(text: str) -> str:
     mended = mended_address(text)
-    if mended != text.rstrip("/"):
+    if mended not in (text, text.rstrip("/")):
         log.warning("baseURL %s is no address of LM Studio's OpenAI-compatible API: taken as %s", text, mended)
     return mended
 

@@ -1,0 +1,104 @@
+"""A fire drill: one real request with a fault put before the first candidate, to see what the Router does.
+
+The fault is a small backend on this machine. The router is one of its own, so that nothing is held against anybody
+afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Final
+
+import anyio.to_thread
+from attrs import frozen
+
+from provider_router.backends import FAULTS
+from provider_router.chat import Capability
+from provider_router.errors import Attempt, DeadlineExceeded, NoCandidates, ProviderError, ProviderRouterError
+from provider_router.limits import Limits
+from provider_router.providers.openai_compatible import OpenAICompatibleProvider
+from provider_router.routing.router import AsyncRouter
+
+DRILLS: Final[Mapping[str, str]] = {
+    "503": "503",
+    "refuse": "refused",
+    "hang": "silent-everywhere",
+    "cut": "cut",
+    "429": "429",
+}
+"""The faults of a drill, and the loopback backend that has each."""
+
+_SUBJECT = "drill"
+_PROMPT = "Say hello in five words."
+
+
+class _Faulty(OpenAICompatibleProvider):
+    """What stands before the first candidate. It loses its patience soon, so that a drill does not take minutes."""
+
+    type: ClassVar[str] = "drill"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    limits: ClassVar[Limits] = Limits(timeout=3.0, first_token=3.0, idle=3.0, connect=3.0)
+
+
+@frozen(kw_only=True)
+class DrillResult:
+    """What the Router did.
+
+    Attributes:
+        fault: as it was asked for.
+        attempts: the drilled one first.
+        answer: the text of whoever answered in the end; None if nobody did.
+        provider: who that was.
+        error: why nobody answered.
+    """
+
+    fault: str
+    attempts: tuple[Attempt, ...]
+    answer: str | None = None
+    provider: str = ""
+    error: ProviderRouterError | None = None
+
+
+async def run_drill(
+    model: str | None, fault: str, *, database: str | Path | None = None, stream: bool = False, prompt: str = _PROMPT
+) -> DrillResult:
+    """Ask for real, with a fault first.
+
+    Args:
+        model: as for `Router.chat`; None takes each provider's own choice.
+        fault: one of `DRILLS`.
+        database: the configuration's file.
+        stream: whether to ask for a stream; a cut shows its whole effect only there.
+        prompt: what is asked.
+
+    Raises:
+        ValueError: for an unknown fault.
+        UnknownModel: no provider serves the model.
+        NoCandidates: there is nobody behind the fault.
+    """
+    if fault not in DRILLS:
+        raise ValueError(f"fault: {fault!r} is not one of {', '.join(DRILLS)}")
+    async with AsyncRouter(database) as router:
+        await router.plan(model)  # an unknown model is told before anything is started
+        faulty = FAULTS[DRILLS[fault]].backend()
+        backend = await anyio.to_thread.run_sync(faulty.__enter__)
+        try:
+            router.registry.register(_Faulty(_SUBJECT, base_url=backend.base_url, default_model=model or "any"))
+            return await _ask(router, model, fault, stream=stream, prompt=prompt)
+        finally:
+            await anyio.to_thread.run_sync(faulty.__exit__, None, None, None)
+
+
+async def _ask(router: AsyncRouter, model: str | None, fault: str, *, stream: bool, prompt: str) -> DrillResult:
+    try:
+        if not stream:
+            answer = await router.chat(prompt, model=model, provider=_SUBJECT, fallback=True)
+            return DrillResult(fault=fault, attempts=answer.attempts, answer=answer.text, provider=answer.provider)
+        chunks = router.stream(prompt, model=model, provider=_SUBJECT, fallback=True)
+        async with chunks:
+            async for _ in chunks:
+                pass
+        return DrillResult(fault=fault, attempts=chunks.attempts, answer=chunks.text, provider=chunks.provider)
+    except (ProviderError, NoCandidates, DeadlineExceeded) as error:
+        return DrillResult(fault=fault, attempts=error.attempts, error=error)

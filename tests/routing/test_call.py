@@ -1,0 +1,79 @@
+"""What a caller asked for, taken apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provider_router.chat import Capability
+from provider_router.limits import Limits
+from provider_router.routing.call import Call
+from provider_router.routing.snapshot import RoutingSettings
+
+
+def call(*, stream: bool = False, **options: Any) -> Call:
+    return Call.of("hi", options, stream=stream)  # type: ignore[arg-type]
+
+
+def test_the_routers_own_options_do_not_reach_the_backend() -> None:
+    made = call(model="m", provider="a", fallback=True, zone="lan", timeout=5, max_attempts=2, temperature=0.5)
+    assert set(made.request.raw) <= {"model", "messages", "temperature", "stream"}
+    assert (made.needs.model, made.needs.provider, made.needs.fallback, made.needs.zone) == ("m", "a", True, "lan")
+
+
+def test_a_timeout_in_seconds_is_the_total_and_limits_are_taken_as_they_are() -> None:
+    assert call(timeout=5).limits == Limits(total=5)
+    limits = Limits(total=9, first_token=2)
+    assert call(timeout=limits).limits is limits
+    assert call().limits == Limits()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"zone": "moon"}, "zone: 'moon' is not one of"),
+        ({"max_attempts": 0}, "max_attempts: must be 1 or more, not 0"),
+        ({"fallback_on": ["truncated"]}, "truncated"),
+        ({"fallback_on": ["nonsense"]}, "nonsense"),
+        ({"resume": "maybe"}, "resume"),
+        ({"guards": "maybe"}, "guards"),
+        ({"timeout": 0}, "total: must be a positive number of seconds"),
+        ({"timeout": -1}, "total: must be a positive number of seconds"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(**options)
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(TypeError, match="temperature"):
+        call(temprature=0.5)
+
+
+def test_a_stream_needs_a_backend_that_streams() -> None:
+    assert Capability.STREAMING in call(stream=True).needs.capabilities
+    assert Capability.STREAMING not in call().needs.capabilities
+
+
+def test_what_the_caller_says_holds_over_the_settings() -> None:
+    settings = RoutingSettings(max_attempts=4, max_wait=7.0, fallback_on=("auth",), resume="replay", guards="next")
+    policy = call().policy(settings, stream=True)
+    assert (policy.stream, policy.max_attempts, policy.max_wait, policy.total) == (True, 4, 7.0, None)
+    assert (policy.fallback_on, policy.resume, policy.guards) == (frozenset({"auth"}), "replay", "next")
+    said = call(timeout=3, max_attempts=1, fallback_on=["bad_request"], resume="error", guards="off")
+    policy = said.policy(settings, stream=False)
+    assert (policy.stream, policy.max_attempts, policy.total) == (False, 1, 3)
+    assert (policy.fallback_on, policy.resume, policy.guards) == (frozenset({"bad_request"}), "error", "off")
+
+
+def test_a_conversation_keeps_its_prefix_as_it_grows() -> None:
+    def prefix(*messages: tuple[str, str]) -> str:
+        asked = [{"role": role, "content": content} for role, content in messages]
+        return Call.of(asked, {}, stream=False).prefix()
+
+    first = (("system", "be brief"), ("user", "hi"))
+    assert prefix(*first) == prefix(*first, ("assistant", "hello"), ("user", "more"))
+    assert prefix(*first) != prefix(("system", "be brief"), ("user", "ho"))
+    assert prefix(("system", "x")) == prefix(("system", "x"))
