@@ -49,7 +49,8 @@ types: $(VENV)/dev.stamp ## check the types
 layers: $(VENV)/dev.stamp ## check who imports whom
 	$(BIN)/lint-imports --no-logo
 
-docs: $(VENV)/dev.stamp ## check that the documentation tells what the code does
+docs: $(VENV)/dev.stamp ## write what the documentation takes from the code, and check the rest of it
+	$(BIN)/python docs/generate.py
 	$(PYTEST) -q tests/docs
 
 bench: $(VENV)/dev.stamp ## measure what is claimed about speed

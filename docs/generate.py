@@ -13,7 +13,7 @@ import re
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 _MARKED = re.compile(r"(<!-- generated: ([\w-]+(?: [\w-]+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [headers, tuple("---" for _ in headers), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -251,14 +251,9 @@ def numbers() -> str:
             case _:
                 bound = _seconds(option.default) if option.duration else str(option.default)
         rows.append((code(name), bound, what))
-    rows.append(
-        (
-            "",
-            f"{limits.RETRY_BUDGET_RATIO:.0%} of the requests of the last {_seconds(limits.RETRY_BUDGET_WINDOW)}, "
-            f"and {limits.RETRY_BUDGET_FLOOR:g} a second",
-            "retries of the same provider, of all requests together (fallbacks are not retries)",
-        )
-    )
+    share = f"{limits.RETRY_BUDGET_RATIO:.0%} of the requests of the last {_seconds(limits.RETRY_BUDGET_WINDOW)}"
+    free = f"{limits.RETRY_BUDGET_FLOOR:g} a second"
+    rows.append(("", f"{share}, and {free}", "retries, of all requests together; fallbacks are none"))
     rows.append(("", _OPENING, "an opening of a breaker"))
     return table(("option", "default", "bounds"), rows)
 
@@ -277,7 +272,13 @@ def signature(function: Callable[..., Any], name: str) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
             shown.append("*")
         keywords = keywords or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
-        star = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
+        star = (
+            "**"
+            if parameter.kind is parameter.VAR_KEYWORD
+            else "*"
+            if parameter.kind is parameter.VAR_POSITIONAL
+            else ""
+        )
         text = f"{star}{parameter.name}"
         if parameter.annotation is not parameter.empty:
             text += f": {_annotation(parameter.annotation)}"
@@ -304,7 +305,8 @@ def _default(default: Any) -> str:
         return "…"
     if callable(default):
         return f"{default.__module__}.{default.__name__}"
-    return repr(default.value if isinstance(default, Enum) else default)
+    text = repr(default.value if isinstance(default, Enum) else default)
+    return "…" if " at 0x" in text else text
 
 
 def prose(thing: Any) -> str:

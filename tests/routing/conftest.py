@@ -1,4 +1,4 @@
-"""Providers of a type of the tests' own over real loopback backends, and the machine with a clock in hand."""
+"""Providers of types of the tests' own over real loopback backends, and the machine with a clock in hand."""
 
 from __future__ import annotations
 
@@ -19,22 +19,39 @@ from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.walk import Policy
 
-# Proportions as in the defaults, so that nothing waits for minutes.
-QUICK = Limits(timeout=0.5, connect=0.5, first_token=0.5, idle=0.5, check_after=0.15, max_answer_bytes=1024 * 1024)
+# A machine under load must not make a healthy backend look silent.
+PATIENT = Limits(timeout=60.0, connect=30.0, first_token=60.0, idle=60.0, check_after=60.0)
+# In the proportions of the defaults, so that nothing waits for minutes.
+HASTY = Limits(timeout=0.5, connect=0.5, first_token=0.5, idle=0.5, check_after=0.15)
 
 
 class Quick(OpenAICompatibleProvider):
-    """A backend with short limits, as long as no option says otherwise."""
+    """A backend that is given all the time in the world, as long as no option says otherwise."""
 
     type = "quick"
     label = "Quick"
-    limits: ClassVar[Limits] = QUICK
+    limits: ClassVar[Limits] = PATIENT
     free_check: ClassVar[bool] = True
+
+    class Config(OpenAICompatibleProvider.Config):
+        """The usual."""
+
+
+class Hasty(Quick):
+    """A backend whose silence is soon too long."""
+
+    type = "hasty"
+    limits: ClassVar[Limits] = HASTY
 
 
 @pytest.fixture
 def quick() -> Any:
     return Quick
+
+
+@pytest.fixture
+def hasty() -> Any:
+    return Hasty
 
 
 class Scene:

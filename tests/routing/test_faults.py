@@ -41,11 +41,13 @@ def classes(fault: Fault, expected: str) -> tuple[Failure, ...]:
 
 
 @contextmanager
-def company(fault: Fault, others: str, quick: Any) -> Iterator[list[Any]]:
+def company(fault: Fault, expected: str | None, others: str, quick: Any, hasty: Any) -> Iterator[list[Any]]:
     """A provider over a backend with this fault, and whoever is behind it."""
     second = status(401) if others == "failing second" else answers("from the second")
+    connect = 0.5 if expected == "connect" else None
     with fault.backend() as bad, Backend(second) as other:
-        providers = [quick("first", base_url=bad.base_url)]
+        of_type = hasty if expected in ("timeout", "busy", "stalled") else quick
+        providers = [of_type("first", base_url=bad.base_url, connect_timeout=connect, max_answer_bytes=1024 * 1024)]
         if others != "alone":
             providers.append(quick("second", base_url=other.base_url, default_model="m"))
         yield providers
@@ -83,9 +85,9 @@ def check(fault: Fault, expected: str, others: str, attempts: tuple[Attempt, ...
 
 @pytest.mark.parametrize("others", COMPANY)
 @pytest.mark.parametrize("fault", PLAIN, ids=named)
-async def test_a_plain_call_fares_as_the_table_says(fault: Fault, others: str, quick: Any) -> None:
+async def test_a_plain_call_fares_as_the_table_says(fault: Fault, others: str, quick: Any, hasty: Any) -> None:
     assert fault.plain is not None
-    with company(fault, others, quick) as providers:
+    with company(fault, fault.plain, others, quick, hasty) as providers:
         async with AsyncRouter(providers=providers, seed=1) as router:
             raised: ProviderError | None = None
             try:
@@ -98,9 +100,9 @@ async def test_a_plain_call_fares_as_the_table_says(fault: Fault, others: str, q
 
 @pytest.mark.parametrize("others", COMPANY)
 @pytest.mark.parametrize("fault", STREAM, ids=named)
-async def test_a_stream_fares_as_the_table_says(fault: Fault, others: str, quick: Any) -> None:
+async def test_a_stream_fares_as_the_table_says(fault: Fault, others: str, quick: Any, hasty: Any) -> None:
     assert fault.stream is not None
-    with company(fault, others, quick) as providers:
+    with company(fault, fault.stream, others, quick, hasty) as providers:
         async with AsyncRouter(providers=providers, seed=1) as router:
             raised: ProviderError | None = None
             stream = router.stream("hi")
@@ -119,8 +121,11 @@ async def test_a_stream_fares_as_the_table_says(fault: Fault, others: str, quick
 
 
 @pytest.mark.parametrize("fault", PLAIN, ids=named)
-def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any) -> None:
-    with company(fault, "healthy second", quick) as providers, Router(providers=providers, seed=1) as router:
+def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any, hasty: Any) -> None:
+    with (
+        company(fault, fault.plain, "healthy second", quick, hasty) as providers,
+        Router(providers=providers, seed=1) as router,
+    ):
         raised: ProviderError | None = None
         try:
             attempts = router.chat("hi").attempts
@@ -131,8 +136,11 @@ def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any) -> None:
 
 
 @pytest.mark.parametrize("fault", STREAM, ids=named)
-def test_the_blocking_face_streams_the_same(fault: Fault, quick: Any) -> None:
-    with company(fault, "healthy second", quick) as providers, Router(providers=providers, seed=1) as router:
+def test_the_blocking_face_streams_the_same(fault: Fault, quick: Any, hasty: Any) -> None:
+    with (
+        company(fault, fault.stream, "healthy second", quick, hasty) as providers,
+        Router(providers=providers, seed=1) as router,
+    ):
         raised: ProviderError | None = None
         try:
             with router.stream("hi") as stream:

@@ -176,7 +176,7 @@ async def test_settings_and_environment_bound_the_attempts(
         admin.settings.unset("routing.idleTimeout")
         snapshot = await router.registry.refresh()
         assert snapshot.settings.max_attempts == 4
-        assert {view.limits.idle for view in snapshot.providers} == {0.5}
+        assert {view.limits.idle for view in snapshot.providers} == {60.0}
         monkeypatch.setenv("PROUTER_ROUTING_MAX_WAIT", "soon")
         admin.settings.set("routing.zone", "loopback")
         with pytest.raises(ConfigError, match="PROUTER_ROUTING_MAX_WAIT: 'soon' is no duration"):

@@ -23,9 +23,9 @@ async def test_a_replay_goes_on_where_the_cut_stream_ended(quick: Any) -> None:
             assert r.registry.health.in_flight == {}
 
 
-async def test_a_stalled_stream_is_replayed_too(quick: Any) -> None:
+async def test_a_stalled_stream_is_replayed_too(quick: Any, hasty: Any) -> None:
     with Backend(broken(after=4, how=STALL)) as one, Backend(answers(STORY)) as two:
-        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+        async with AsyncRouter(providers=[hasty("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
             async with r.stream("hi", resume="replay") as stream:
                 assert "".join([chunk.text async for chunk in stream]) == STORY
 

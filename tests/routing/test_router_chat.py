@@ -21,7 +21,7 @@ from provider_router import (
     ProviderError,
 )
 from provider_router.backends import MODELS, Backend, answers, echoes, silent, slow, status
-from provider_router.errors import ConfigError, Failure, ProviderCrashed, RequestRejected, UnknownProvider
+from provider_router.errors import ConfigError, Failure, NotCapable, ProviderCrashed, RequestRejected, UnknownProvider
 from provider_router.plugin import Capability, Provider
 
 HI = "hi"
@@ -211,12 +211,11 @@ async def test_a_name_that_promises_a_near_zone_and_lies_is_caught_when_connecti
         liar = quick("liar", base_url=one.base_url, zone="loopback")
         async with AsyncRouter(providers=[liar]) as r:
             # The view says loopback; the judge at the socket is asked about another address.
-            from provider_router.errors import Unreachable
             from provider_router.routing.watch import Watch
 
             watch = Watch(None, lambda: 0.0, provider="liar", zone="lan")  # type: ignore[arg-type]
             watch.connected("192.168.0.2")
-            with pytest.raises(Unreachable, match="zone internet"):
+            with pytest.raises(NotCapable, match="zone internet"):
                 watch.connected("93.184.216.34")
             assert (await r.chat(HI, zone="loopback")).text == "one"
 

@@ -79,9 +79,9 @@ async def test_a_cut_after_the_first_word_is_an_error_with_the_text_so_far(quick
             assert r.registry.health.in_flight == {}
 
 
-async def test_a_stall_after_the_first_word_ends_at_the_idle_limit(quick: Any) -> None:
+async def test_a_stall_after_the_first_word_ends_at_the_idle_limit(hasty: Any) -> None:
     with Backend(broken(after=5, how=STALL)) as one:
-        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r:
+        async with AsyncRouter(providers=[hasty("a", base_url=one.base_url)]) as r:
             with pytest.raises(StreamInterrupted) as caught:
                 async with r.stream("hi") as stream:
                     async for _ in stream:

@@ -111,6 +111,7 @@ def test_an_answered_check_says_nothing_after_the_next_sign_of_life() -> None:
         (None, True, 3.0, True),
         (None, False, 3.0, False),
         (None, True, 1.0, False),  # the limit broke it off
+        (None, True, 9.0, False),  # our own process stood still
         (True, True, 0.0, False),
     ],
 )

@@ -42,13 +42,13 @@ def add(
     link: bool | None,
     yes: bool,
 ) -> None:
-    r"""Find out what runs at URL, or on this machine, and add it as a provider.
+    """Find out what runs at URL, or on this machine, and add it as a provider.
 
     \b
     prouter add                                   looks at the usual ports of this machine
     prouter add 192.168.0.22:1234                 asks what runs there
     prouter add https://api.example.com/v1 --config apiKey=env:MY_KEY
-    """
+    """  # noqa: D301 - \b is click's: do not wrap
     asks = terminal.interactive and not yes
     with terminal.admin() as admin:
         found = _at(admin, url) if url else _around(terminal, admin)

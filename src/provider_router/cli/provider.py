@@ -220,7 +220,7 @@ def reload(terminal: Terminal, *, id: str) -> None:
 def config(
     terminal: Terminal, *, id: str, key: str | None, value: str | None, unset: tuple[str, ...], hidden: bool
 ) -> None:
-    r"""Show or change the options of a provider. Secrets are shown masked.
+    """Show or change the options of a provider. Secrets are shown masked.
 
     \b
     prouter provider config desk                     all that are set
@@ -229,7 +229,7 @@ def config(
     prouter provider config desk apiKey env:MY_KEY   a secret that stays where it is
     prouter provider config desk apiKey --stdin      a secret, unseen
     prouter provider config desk --unset timeout     remove it
-    """
+    """  # noqa: D301 - \b is click's: do not wrap
     if (unset and key) or (hidden and (key is None or value is not None)):
         raise click.UsageError("give one of KEY, KEY VALUE, KEY --stdin or --unset KEY")
     with terminal.admin() as admin:

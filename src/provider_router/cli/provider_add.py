@@ -45,13 +45,13 @@ def add(
     hidden: str | None,
     checks: bool,
 ) -> None:
-    r"""Add a provider. On a terminal it asks for what is missing; prouter add finds most of it itself.
+    """Add a provider. On a terminal it asks for what is missing; prouter add finds most of it itself.
 
     \b
     prouter provider add --id desk --type lm-studio --config baseURL=http://localhost:1234/v1
-    prouter provider add --id hosted --type openai-compatible --config apiKey=env:MY_KEY \
+    prouter provider add --id hosted --type openai-compatible --config apiKey=env:MY_KEY \\
         --config baseURL=https://api.example.com/v1
-    """
+    """  # noqa: D301 - \b is click's: do not wrap
     missing = [option for option, value in (("--id", id), ("--type", type)) if value is None]
     if missing and not terminal.interactive:
         raise click.UsageError(f"{' and '.join(missing)} missing; `prouter types` lists the types")

@@ -40,6 +40,23 @@ class Phase(IntEnum):
     HEAD = 3
 
 
+class _Body(httpx.AsyncByteStream):
+    """A request's body in one piece. httpx's own is a generator: trio warns of it when a write fails halfway."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._left: list[bytes] = []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._left = [self._content]
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class Exchange:
     """One request on its way. The answer's body is read piece by piece with `read()`.
 
@@ -76,8 +93,8 @@ class Exchange:
 
     async def _connected(self, stream: Any) -> None:
         self.fresh = True
-        address = stream.get_extra_info("server_addr")
         try:
+            address = stream.get_extra_info("server_addr")  # which the system no longer knows of one that was reset
             self._progress.connected(address[0] if isinstance(address, tuple) else None)
         except BaseException:
             await stream.aclose()
@@ -90,6 +107,7 @@ class Exchange:
             ProviderError: of the class that the phase says.
         """
         request.extensions["trace"] = self.trace
+        request.stream = _Body(request.content)
         try:
             response = await client.send(request, stream=True)
         except Exception as error:  # the door's last word: whatever httpx and what is below it raise

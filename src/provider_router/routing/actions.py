@@ -15,6 +15,7 @@ class Ask:
 
     candidate: Candidate
     limits: Limits
+    check_first: bool = False
 
 
 @frozen

@@ -15,15 +15,20 @@ from provider_router import limits as numbers
 
 
 class State(StrEnum):
-    """How a candidate stands. The first three are asked in the plan's order, the rest only after all of those."""
+    """How a candidate stands. The first four are asked in the plan's order, the rest only after all of those."""
 
     READY = "ready"
     HALF_OPEN = "half-open"
     BUSY = "busy"
+    DOUBTED = "doubted"
     FULL = "full"
     THROTTLED = "throttled"
     OPEN = "open"
     FLAGGED = "flagged"
+
+
+LATER = (State.BUSY, State.DOUBTED)
+"""Asked after those that are free and of whom nobody speaks ill."""
 
 
 @frozen
@@ -36,7 +41,7 @@ class Condition:
 
     @property
     def askable(self) -> bool:
-        return self.state in (State.READY, State.HALF_OPEN, State.BUSY)
+        return self.state in (State.READY, State.HALF_OPEN, *LATER)
 
 
 READY = Condition()
@@ -117,12 +122,18 @@ class Breaker:
         self.trial = None
         self.reason = reason
 
-    def well(self, began: float) -> None:
-        """A call that began then shows that all is well again. One from before the opening proves nothing."""
-        if self.opening and began >= self.opened:
-            self.opening = self.until = 0.0
-            self.trial = None
-            self.window = Window()
+    def well(self, began: float) -> bool:
+        """A call that began then shows that all is well again. One from before the opening proves nothing.
+
+        Returns:
+            Whether that closed an open breaker.
+        """
+        if not self.opening or began < self.opened:
+            return False
+        self.opening = self.until = 0.0
+        self.trial = None
+        self.window = Window()
+        return True
 
     def free(self, call: object) -> None:
         """The call is over; if it was the trial, the next one may be."""

@@ -15,19 +15,17 @@ from typing import Any, Final
 
 import anyio
 
+from provider_router import limits as numbers
 from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse
 from provider_router.dialects.dialect import Dialect
 from provider_router.dialects.failures import ErrorBody, error_of
 from provider_router.errors import (
-    ConnectionLost,
     DeadlineExceeded,
     MalformedAnswer,
     NotCapable,
     ProviderCrashed,
     ProviderError,
     ProviderRouterError,
-    ProviderTimeout,
-    Unreachable,
 )
 from provider_router.providers.provider import Provider
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
@@ -117,6 +115,9 @@ class Driver(ABC):
             async with anyio.create_task_group() as group:
                 group.start_soon(self._guard, live.provider, watch, group.cancel_scope)
                 try:
+                    if ask.check_first:
+                        await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
+                        self.machine.passed_check(self._clock())
                     await self._work(live.provider, await self._request_for(ask, watch, live))
                 except ProviderRouterError as raised:
                     error = raised
@@ -169,27 +170,12 @@ class Driver(ABC):
             step: Check | Abandon | None = machine.silent(now)
             if isinstance(step, Check):
                 left = max(0.0, machine.deadline() - now)
-                answered = await self._check(provider, min(step.seconds, left) or step.seconds)
+                answered = await self._registry.checks.beside(provider, min(step.seconds, left) or step.seconds)
                 step = machine.checked(self._clock(), answered)
             if isinstance(step, Abandon):
                 watch.verdict = step.error
                 scope.cancel()
                 return
-
-    @staticmethod
-    async def _check(provider: Provider, seconds: float) -> bool | None:
-        """True if the backend's check answers, False if there is nobody to answer, None if it is silent."""
-        with anyio.move_on_after(seconds):
-            try:
-                await provider.check()
-            except (Unreachable, ConnectionLost):
-                return False
-            except ProviderTimeout:
-                return None
-            except Exception:  # any answer at all is a sign of life
-                return True
-            return True
-        return None
 
     def _embedded(self, body: ErrorBody, provider: Provider) -> ProviderError:
         """The error of an event, where the provider has left it to us."""

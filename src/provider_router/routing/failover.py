@@ -94,13 +94,16 @@ class Failover:
 
     def _ask(self, candidate: Candidate, now: float) -> Ask:
         self._candidate = candidate
+        check_first = candidate.view.free_check and self._health.to_check_first(candidate.key, now)
         self._ticket = self._health.begin(candidate.key, now)
         self._reset_attempt()
         self._asked = now
         limits = self.policy.limits.over(candidate.limits)
         share = self._walk.share(now)
-        self._silence = Silence(candidate, limits, stream=self.policy.stream, share=share, now=now)
-        return Ask(candidate, limits)
+        self._silence = Silence(
+            candidate, limits, stream=self.policy.stream or candidate.view.upstream_stream, share=share, now=now
+        )
+        return Ask(candidate, limits, check_first)
 
     # What happens during an attempt
 
@@ -187,6 +190,11 @@ class Failover:
         if self._walk.late(now):
             return Abandon(self._total_is_up())
         return self._silence.due(now, committed=self.committed)
+
+    def passed_check(self, now: float) -> None:
+        """The check that came before the request was answered: the endpoint is there."""
+        assert self._ticket is not None
+        self._health.heard(self._ticket)
 
     def checked(self, now: float, answered: bool | None) -> Abandon | None:  # noqa: FBT001 - an outcome, no option
         """The check's outcome: answered, refused (False), or silent itself (None)."""

@@ -7,7 +7,7 @@ vetoes: a plan orders by what it reads here.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from random import Random
 from typing import Final
@@ -16,6 +16,7 @@ from attrs import define, frozen
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
+from provider_router.routing.hints import Hints, Note
 from provider_router.routing.slots import Line, Turn
 from provider_router.routing.speed import Speed
 
@@ -72,6 +73,8 @@ class Health:
     Attributes:
         in_flight: calls that run at present, by provider; without those that have none.
         line: the requests that wait for a free slot.
+        hints: what other processes say.
+        changes: grows with whatever others should hear of.
     """
 
     def __init__(self, *, rng: Random | None = None) -> None:
@@ -85,8 +88,12 @@ class Health:
         self._checks: set[str] = set()
         self._speeds: OrderedDict[Key, Speed] = OrderedDict()
         self._served: OrderedDict[str, tuple[str, float]] = OrderedDict()  # by a conversation's prefix
+        self._tests: dict[tuple[str, str], float] = {}
+        self._heard_tests: dict[str, float] = {}
         self.in_flight: dict[str, int] = {}
         self.line = Line()
+        self.hints = Hints()
+        self.changes = 0
 
     def condition(
         self, key: Key, now: float, *, max_parallel: int | None = None, turn: Turn | None = None
@@ -105,7 +112,16 @@ class Health:
             return Condition(State.FULL, f"all {max_parallel} slots are taken")
         if worst is READY and self._busy.get(key.endpoint, 0.0) > now:
             return Condition(State.BUSY, "busy a moment ago", self._busy[key.endpoint])
+        if worst is READY and (note := self.hints.about(key.provider, key.endpoint, key.model, at=now)) is not None:
+            return Condition(State.DOUBTED, f"another process found it {note.state}: {note.reason}", note.until)
         return worst
+
+    def to_check_first(self, key: Key, now: float) -> bool:
+        """Whether a cheap check is to say that the endpoint lives before a request is trusted to it."""
+        breaker = self._endpoints.get(key.endpoint)
+        if breaker is not None and breaker.opening:
+            return breaker.on_offer(now)
+        return self.hints.about(key.provider, key.endpoint, key.model, at=now) is not None
 
     def full(self, provider: str, max_parallel: int | None, *, turn: Turn | None = None) -> bool:
         """Whether all slots of a provider are taken, or kept for those who came before."""
@@ -124,7 +140,7 @@ class Health:
     def heard(self, ticket: Ticket) -> None:
         """The endpoint answers: whatever it says, it is there, and others may go there again."""
         if (breaker := self._endpoints.get(ticket.key.endpoint)) is not None:
-            breaker.well(ticket.began)
+            self.changes += breaker.well(ticket.began)
 
     def succeeded(self, ticket: Ticket, now: float) -> None:
         """The call ended well: everything held against this candidate before it began is over."""
@@ -133,12 +149,15 @@ class Health:
         self.heard(ticket)
         self._answered(key)
         breaker = self._model(key, now)
-        breaker.well(ticket.began)
+        self.changes += breaker.well(ticket.began)
         breaker.in_a_row = 0
         breaker.window.add(now, fault=False)
         for holds in (self._throttles, self._flags):
             if (hold := holds.get(key.provider)) is not None and ticket.began >= hold.since:
                 del holds[key.provider]
+                self.changes += 1
+        if self.hints.about(key.provider, key.endpoint, key.model, at=now) is not None:
+            self.hints.forgive(key.provider, key.endpoint, at=now)
         self._missing.pop((key.provider, key.model), None)
         self._busy.pop(key.endpoint, None)
 
@@ -163,6 +182,7 @@ class Health:
             retry_after_max: the longest throttle that it can cause.
         """
         key = ticket.key
+        self.changes += effect not in (Effect.NONE, Effect.BUSY)
         match effect:
             case Effect.ENDPOINT_DOWN | Effect.ENDPOINT_FAULT:
                 breaker = self._endpoints.setdefault(key.endpoint, Breaker())
@@ -225,20 +245,76 @@ class Health:
 
     def check_answered(self, endpoint: str) -> None:
         """A check beside a running call was answered here: from now on a silent check means something."""
-        self._checks.add(endpoint)
+        if endpoint not in self._checks:
+            self._checks.add(endpoint)
+            self.changes += 1
 
     def answers_checks(self, endpoint: str) -> bool:
         """Whether this endpoint has ever answered a check beside a running call."""
-        return endpoint in self._checks
+        return endpoint in self._checks or self.hints.answers_checks(endpoint)
 
-    def forgive(self, provider: str, endpoint: str) -> None:
+    def tested(self, provider: str, endpoint: str, now: float) -> None:
+        """A test succeeded: everything held against the provider is over, here at once and for others soon."""
+        self.forgive(provider, endpoint, now)
+        self._tests[provider, endpoint] = now
+
+    def forgive(self, provider: str, endpoint: str, now: float) -> None:
         """Forget everything held against a provider: its configuration changed, or a test succeeded."""
+        self.changes += 1
+        self.hints.forgive(provider, endpoint, at=now)
         self._throttles.pop(provider, None)
         self._flags.pop(provider, None)
         self._endpoints.pop(endpoint, None)
         self._busy.pop(endpoint, None)
         self._models = {key: b for key, b in self._models.items() if key[0] != endpoint}
         self._missing = {key: hold for key, hold in self._missing.items() if key[0] != provider}
+
+    # What processes tell each other
+
+    def notes(self, now: float) -> list[Note]:
+        """What this process knows that others should hear."""
+        found = [
+            Note(scope="endpoint", subject=endpoint, state=State.OPEN, reason=b.reason, until=b.until, at=b.opened)
+            for endpoint, b in self._endpoints.items()
+            if b.opening and b.until > now
+        ]
+        found += [
+            Note(scope="model", subject=where, model=m, state=State.OPEN, reason=b.reason, until=b.until, at=b.opened)
+            for (where, m), b in self._models.items()
+            if b.opening and b.until > now
+        ]
+        for holds, state in ((self._throttles, State.THROTTLED), (self._flags, State.FLAGGED)):
+            found += [
+                Note(scope="provider", subject=name, state=state, reason=h.reason, until=h.until, at=h.since)
+                for name, h in holds.items()
+                if h.until > now
+            ]
+        found += [
+            Note(
+                scope="missing", subject=name, model=m, state=State.FLAGGED, reason=h.reason, until=h.until, at=h.since
+            )
+            for (name, m), h in self._missing.items()
+            if h.until > now
+        ]
+        found += [
+            Note(scope="checks", subject=endpoint, state=State.READY, until=now + numbers.CHECKS_REMEMBERED, at=now)
+            for endpoint in self._checks
+        ]
+        found += [
+            Note(scope="test", subject=name, model=where, state=State.READY, until=at + numbers.TEST_TOLD, at=at)
+            for (name, where), at in self._tests.items()
+            if at + numbers.TEST_TOLD > now
+        ]
+        return found
+
+    def hear(self, notes: Sequence[Note]) -> None:
+        """What the others know, in moments of this process's clock: hints, and good tests that end what is held."""
+        self.hints.hear(notes)
+        for note in self.hints.tests():
+            provider, endpoint = note.subject, note.model or ""
+            if note.at > self._heard_tests.get(provider, float("-inf")):
+                self._heard_tests[provider] = note.at
+                self.forgive(provider, endpoint, note.at)
 
     def _breakers(self, key: Key) -> Iterator[Breaker]:
         if (breaker := self._endpoints.get(key.endpoint)) is not None:

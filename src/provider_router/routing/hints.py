@@ -22,8 +22,8 @@ class Note:
         model: as the provider calls it, where it is about one.
         state: `open`, `throttled`, `flagged` or `ready`.
         reason: a few words for people.
-        until: when it ends, in seconds since 1970.
-        at: when it was found, in seconds since 1970.
+        until: when it ends.
+        at: when it was found; both in seconds since 1970 on their way, and of a process's own clock inside it.
     """
 
     scope: str
@@ -47,7 +47,10 @@ class Hints:
         self._forgiven: dict[str, float] = {}  # provider or endpoint: what was found before counts no more
 
     def hear(self, notes: Iterable[Note]) -> None:
-        """These are all that there are now; of several on one thing the one that ends last counts."""
+        """These are all that there are now, in moments of this process's clock.
+
+        Of several on one thing the one that ends last counts.
+        """
         self._notes = {}
         for note in notes:
             if note.at <= self._forgiven.get(note.subject, float("-inf")):
@@ -57,7 +60,7 @@ class Hints:
                 self._notes[note.place] = note
 
     def about(self, provider: str, endpoint: str, model: str | None, *, at: float) -> Note | None:
-        """The first thing that speaks against a candidate at this moment (in seconds since 1970), or None."""
+        """The first thing that speaks against a candidate at this moment, or None."""
         if not self._notes:
             return None
         for place in (
@@ -80,7 +83,7 @@ class Hints:
         return [note for note in self._notes.values() if note.scope == "test"]
 
     def forgive(self, *subjects: str, at: float) -> None:
-        """What was found of these before this moment (in seconds since 1970) counts no more."""
+        """What was found of these before this moment counts no more."""
         for subject in subjects:
             self._forgiven[subject] = at
         self._notes = {place: note for place, note in self._notes.items() if note.subject not in subjects}

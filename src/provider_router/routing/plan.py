@@ -14,7 +14,7 @@ from provider_router.chat import Capability
 from provider_router.errors import Skipped, UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
-from provider_router.routing.breaker import Condition, State
+from provider_router.routing.breaker import LATER, Condition, State
 from provider_router.routing.health import Health, Key
 from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
 from provider_router.routing.strategies import STRATEGIES
@@ -271,7 +271,7 @@ def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool,
     return (
         view.id != needs.provider,
         candidate.link is None and needs.model is not None,
-        candidate.state == State.BUSY,
+        candidate.state in LATER,
         view.id != snapshot.active,
         -view.priority,
     )

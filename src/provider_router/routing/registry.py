@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-from attrs import define
+from attrs import define, evolve
 
 from provider_router import home
 from provider_router import limits as numbers
 from provider_router.chat import Capability
 from provider_router.errors import ConfigError, Failure, ProviderError, UnknownProvider
 from provider_router.providers.provider import Provider
+from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.hints import Note
+from provider_router.routing.note_exchange import NoteExchange
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.views import (
     environment_values,
@@ -61,9 +64,15 @@ class ProviderRegistry:
         database: Path | None = None,
         plugins: Plugins | None = None,
         health: Health | None = None,
+        share_health: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
+        self.checks = Checks()
+        self._notes: NoteExchange | None = None
+        self._share_health = share_health
+        self._heard: tuple[Note, ...] = ()
+        self._told = 0
         self._database = database
         self._plugins = plugins
         self._clock = clock
@@ -90,7 +99,10 @@ class ProviderRegistry:
         Raises:
             StoreError: the database cannot be opened. Once one was read, it stays in use whatever befalls the file.
         """
-        if self._database is None or not self._moved():
+        if self._database is None:
+            return self.snapshot
+        self._hear()
+        if not self._moved():
             return self.snapshot
         async with self._renewing:
             if self._moved():
@@ -118,6 +130,21 @@ class ProviderRegistry:
         self._publish()
         await self._close_retired()
 
+    def _hear(self) -> None:
+        """Take in what other processes know of the providers' health."""
+        if self._notes is not None and self._notes.heard is not self._heard:
+            self._heard = self._notes.heard
+            shift = self._clock() - time.time()
+            self.health.hear([evolve(note, until=note.until + shift, at=note.at + shift) for note in self._heard])
+
+    def tell(self) -> None:
+        """Let other processes hear what has changed here; costs nothing if nothing has."""
+        if self._notes is not None and self.health.changes != self._told:
+            self._told = self.health.changes
+            now = self._clock()
+            shift = time.time() - now
+            self._notes.tell(tuple(evolve(n, until=n.until + shift, at=n.at + shift) for n in self.health.notes(now)))
+
     def _moved(self) -> bool:
         if self._held is None or self._probe is None:
             return True
@@ -132,6 +159,9 @@ class ProviderRegistry:
                 return None
             self._store = Store.open(self._database)
             self._probe = Probe(self._database)
+            if self._share_health:
+                self._notes = NoteExchange(home.history_path(self._database))
+                self._notes.start()
         return self._store.read(self._held)
 
     def _renew(self, configuration: Configuration) -> None:
@@ -196,7 +226,7 @@ class ProviderRegistry:
         self._retire(provider.id)
         live = self._live[provider.id] = LiveProvider(provider)
         self._views[provider.id] = provider_view(live.provider, record, links, settings or {}, priority)
-        self.health.forgive(provider.id, provider.endpoint)
+        self.health.forgive(provider.id, provider.endpoint, self._clock())
 
     def _publish(self) -> None:
         configuration = self._held
@@ -226,6 +256,7 @@ class ProviderRegistry:
     async def give_back(self, live: LiveProvider) -> None:
         """The call is over; a provider of the past is closed with its last call."""
         live.users -= 1
+        self.tell()
         if live.retired and not live.users:
             await self._close_retired()
 
@@ -316,4 +347,6 @@ class ProviderRegistry:
             self._probe.close()
         if self._store is not None:
             self._store.close()
-        self._probe = self._store = None
+        if self._notes is not None:
+            self._notes.close()
+        self._probe = self._store = self._notes = None

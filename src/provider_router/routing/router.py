@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from provider_router import home
 from provider_router.chat import Capability, ChatRequest, ChatResponse, Prompt
@@ -73,6 +73,7 @@ class AsyncRouter:
         plugins: the provider types; those that are installed unless given.
         clock: seconds that only go forward.
         seed: of every random choice, so that a run can be repeated.
+        share_health: whether processes on one database tell each other which providers they found unwell.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AsyncRouter:
         plugins: Any = None,
         clock: Clock = time.monotonic,
         seed: int | None = None,
+        share_health: bool = True,
     ) -> None:
         self._clock = clock
         self._rng = random.Random(seed)  # noqa: S311 - jitter, no secret
@@ -93,6 +95,7 @@ class AsyncRouter:
             database=home.database_path(database) if providers is None else None,
             plugins=plugins,
             health=Health(rng=self._rng),
+            share_health=share_health,
             clock=clock,
         )
         self._means: dict[str, Any] = {"registry": self.registry, "slots": self._slots, "clock": clock}
@@ -222,7 +225,8 @@ class AsyncRouter:
             )
         finally:
             await self.registry.give_back(live)
-        self.registry.health.forgive(provider, live.provider.endpoint)
+        self.registry.health.tested(provider, live.provider.endpoint, self._clock())
+        self.registry.tell()
         return CheckResult(
             provider=provider,
             ok=True,
@@ -277,9 +281,12 @@ class AsyncRouter:
     async def _prepared(self, call: Call, *, stream: bool) -> tuple[Failover, ChatRequest, Dialect]:
         """The machine and the request that a driver takes."""
         snapshot = await self.registry.refresh()
-        plan = self._plan(call.needs, snapshot)
+        needs = call.needs
+        if snapshot.settings.strategy == "affinity":
+            needs = evolve(needs, prefix=call.prefix())
+        plan = self._plan(needs, snapshot)
         request = call.request
-        if plan.needs.model != call.needs.model:
+        if plan.needs.model != needs.model:
             request = request.changed(model=plan.needs.model)
         return self._machine(plan, call.policy(snapshot.settings, stream=stream)), request, call.dialect
 

@@ -13,7 +13,8 @@ from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
 from provider_router.routing.plan import Candidate
 
-_WHOLE_CHECK: Final = numbers.CHECK_SILENCE * 0.95  # clocks of event loops are coarse
+_COARSE: Final = 0.05  # clocks of event loops are
+_LAG: Final = 1.0  # a check that comes back later than this after its time: we were not listening ourselves
 
 
 class Silence:
@@ -101,14 +102,17 @@ class Silence:
         """A check's outcome: answered, refused (False), or silent itself (None).
 
         `telling` is whether this endpoint has answered a check beside a running call before; one that does a
-        single thing at a time never does, and its silent check says nothing. Nor does one that was broken off.
+        single thing at a time never does, and its silent check says nothing. Nor does one that was broken off, or
+        that went unheard because this process itself stood still.
         """
         begun, self._check_begun = self._check_begun, None
         if begun is None:
             return None
         self._quiet_since = now
-        if answered is None and (not telling or now - begun < _WHOLE_CHECK):
-            return None
+        if answered is None:
+            heard_out = -_COARSE <= now - begun - numbers.CHECK_SILENCE <= _LAG
+            if not telling or not heard_out:
+                return None
         self._check_good = answered is True
         if answered:
             return None

@@ -11,7 +11,7 @@ from provider_router import limits as numbers
 from provider_router.errors import Failure, ProviderError
 from provider_router.limits import Limits
 from provider_router.routing.actions import Wait
-from provider_router.routing.breaker import Condition, State
+from provider_router.routing.breaker import LATER, Condition, State
 from provider_router.routing.health import Health
 from provider_router.routing.plan import Candidate, Place, Plan
 from provider_router.routing.retry_budget import RetryBudget
@@ -114,7 +114,7 @@ class Walk:
             if busy is not None and candidate.turn != busy.turn:
                 break
             condition = self._condition(candidate, now)
-            if condition.state is State.BUSY:
+            if condition.state in LATER:
                 busy = busy or candidate
             elif condition.state is State.READY or (condition.state is State.HALF_OPEN and self._unwell_left):
                 return self._take(candidate, condition.state, now)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
-from provider_router.errors import ProviderRouterError, Unreachable
+from provider_router.errors import NotCapable, ProviderRouterError
 from provider_router.providers.zones import within, zone_of_address
 from provider_router.routing.failover import Failover
 
@@ -31,7 +31,8 @@ class Watch:
             except ValueError:
                 zone = "internet"
             if not within(zone, self._zone):
-                raise Unreachable(
+                # No failure of the backend: nothing is held against it for other requests.
+                raise NotCapable(
                     f"{self._provider} lies in the zone {zone}, and the request stays within {self._zone}",
                     provider=self._provider,
                     detail=f"in the zone {zone}",
