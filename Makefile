@@ -33,7 +33,7 @@ demo: $(VENV)/run.stamp ## watch chat requests survive a backend that dies
 	@$(BIN)/prouter demo
 
 test: $(VENV)/dev.stamp ## run the tests, with the coverage gate
-	$(PYTEST) -q -n $(PROCESSES) $(COVERAGE) $(TESTS)
+	$(PYTEST) -q -n $(PROCESSES) --dist loadgroup $(COVERAGE) $(TESTS)
 
 lint: $(VENV)/dev.stamp ## check style and formatting
 	$(RUN) ruff check .
@@ -59,7 +59,7 @@ bench: $(VENV)/dev.stamp ## measure what is claimed about speed
 soak: $(VENV)/dev.stamp ## run the tests that take minutes
 	$(PYTEST) -q -m soak --timeout=3600 $(TESTS)
 
-clients: $(VENV)/dev.stamp ## run other people's client libraries against our server
+clients: $(VENV)/dev.stamp ## run other people's client libraries, and each plugin's tests with that plugin alone
 	$(PYTEST) -q -m clients $(TESTS)
 
 venv: $(VENV)/dev.stamp ## build .venv for development

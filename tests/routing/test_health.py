@@ -319,7 +319,7 @@ def test_forgiven_is_forgotten() -> None:
     for effect in Effect:
         health = Health()
         fail(health, effect, 100, times=3)
-        health.forgive("a", "host")
+        health.forgive("a", "host", 1000.0)
         assert state(health, 100) == "ready"
 
 
@@ -328,7 +328,7 @@ def test_forgiving_one_provider_leaves_the_others_alone() -> None:
     elsewhere = Key("c", "elsewhere", "m")
     for effect in (Effect.AUTH, Effect.MODEL_MISSING, Effect.MODEL_FAULT):
         fail(health, effect, 100, elsewhere, times=3)
-    health.forgive("a", "host")
+    health.forgive("a", "host", 1000.0)
     assert state(health, 100, elsewhere) == "flagged"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from provider_router.routing.slots import Line, SlotQueue
+from provider_router.routing.line import Line
+from provider_router.routing.slots import SlotQueue
 
 
 def test_a_slot_is_kept_for_those_who_came_before() -> None:

@@ -136,6 +136,7 @@ def _take_in(
         terminal.result(None, f"added {called}" + (f": {said}" if checked.ok else ""))
         if not checked.ok:
             terminal.note(f"It is saved, but the check failed: {said}")
+            terminal.note(f"Then: prouter test {called}")
     models = [model.id for model in found.models if model.chat]
     if link is None and asks and models:
         many = f"these {len(models)} models" if len(models) > 1 else models[0]
@@ -147,7 +148,8 @@ def _take_in(
     if not terminal.json:
         if linked:
             terminal.result(None, f"linked {', '.join(linked)}")
-        terminal.note('Next: prouter chat "Hello"')
+        if checked.ok:
+            terminal.note('Next: prouter chat "Hello"')
     return shown_provider(admin, record) | {
         "models": [model.id for model in found.models],
         "linked": linked,

@@ -20,30 +20,37 @@ def given_options(
     pairs: Iterable[tuple[str, str]],
     hidden: str | None,
     *,
-    current: Mapping[str, object] | None = None,
+    unset: Iterable[str] = (),
 ) -> dict[str, object]:
-    """The typed values of `--config KEY=VALUE …` and `--stdin KEY`.
+    """The typed values of `--config KEY=VALUE …`, `--stdin KEY` and `--unset KEY`.
 
-    What cannot be read stays text, so that the library tells every problem at once. `headers.X-Key` is one of a
-    mapping; the others in it stay as `current` shows them.
+    What cannot be read stays text, so that the library tells every problem at once. `headers.X-Key=VALUE`, or
+    `headers=X-Key=VALUE`, is one of a mapping, whose others stay; a JSON object is the whole of it.
 
     Raises:
         UsageError: a key is given twice, or nothing comes from stdin.
     """
-    texts = dict(pairs := tuple(pairs))
-    if len(texts) < len(pairs) or hidden in texts:
-        raise click.UsageError("an option is given twice")
-    if hidden is not None:
-        texts[hidden] = secret_text(terminal, hidden)
+    from provider_router.configuration.draft import split_part
+
     values: dict[str, object] = {}
-    for key, text in texts.items():
-        head, _, part = key.partition(".")
-        info = option_of(config, head)
-        if part and info is not None and info.kind == "mapping":
-            others = values.get(info.name, (current or {}).get(info.name))
-            values[info.name] = {**(others if isinstance(others, Mapping) else {}), part: text}
+
+    def put(key: str, value: object) -> None:
+        name = ".".join(part for part in split_part(config, key) if part)
+        if name in values:
+            raise click.UsageError(f"{name} is given twice")
+        values[name] = value
+
+    for key in unset:
+        put(key, None)
+    for key, text in pairs:
+        value = typed(config, key, text)
+        if isinstance(value, Mapping) and not text.lstrip().startswith("{"):
+            for part, one in value.items():
+                put(f"{key}.{part}", one)
         else:
-            values[key] = typed(config, key, text)
+            put(key, value)
+    if hidden is not None:
+        put(hidden, secret_text(terminal, hidden))
     return values
 
 

@@ -95,7 +95,7 @@ def record_of(result: CheckResult) -> dict[str, Any]:
     return {
         "provider": result.provider,
         "ok": result.ok,
-        "ms": round(result.duration * 1000),
+        "duration": round(result.duration, 6),
         "detail": result.detail,
         "models": result.models,
         "error": record_of_error(result.error) if result.error else None,

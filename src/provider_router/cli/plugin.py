@@ -24,6 +24,16 @@ def list_plugins(terminal: Terminal) -> None:
         [info.name, info.version, ", ".join(info.types), f"{info.seconds * 1000:.0f} ms", info.problem or "ok"]
         for info in plugins
     ]
-    terminal.result(plugins, table(cells, ("plugin", "version", "types", "loaded in", "state")))
+    found = [
+        {
+            "name": info.name,
+            "version": info.version,
+            "types": info.types,
+            "duration": round(info.seconds, 6),
+            "problem": info.problem,
+        }
+        for info in plugins
+    ]
+    terminal.result(found, table(cells, ("plugin", "version", "types", "loaded in", "state")))
     if not plugins:
         terminal.note("No plugin is installed: pip install 'provider-router[all]' brings those of this project.")

@@ -11,11 +11,11 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from provider_router.cli.terminal import Terminal, json_option, logging_attempts, speaking, tell_error
+from provider_router.cli.terminal import Terminal, common_options, speaking, tell_error
 
 _SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Every day": ("chat", "plan", "status", "add", "demo"),
-    "Providers": ("list", "set", "test", "provider"),
+    "Providers": ("list", "set", "test", "drill", "provider"),
     "Models, settings, types": ("model", "settings", "types", "plugin"),
 }
 # Where a command is not the one that a module of its own name has.
@@ -106,21 +106,17 @@ class Program(click.Group):
 
 
 @click.group(cls=Program, invoke_without_command=True, context_settings={"max_content_width": 110})
-@click.option("--db", "database", metavar="PATH", help="The configuration's database. Also PROUTER_DB.")
-@click.option("-v", "--verbose", is_flag=True, help="Log every attempt to stderr.")
 @click.version_option(package_name="provider-router", message="%(prog)s %(version)s")
-@json_option
+@common_options()
 @click.pass_context
-def prouter(ctx: click.Context, *, database: str | None, verbose: bool) -> None:
+def prouter(ctx: click.Context) -> None:
     """Ask the best of your language model backends, and the next one when it fails.
 
     Without a command it says where you stand and what to do next. Answers go to stdout, everything else to stderr.
-    The exit code is 0 when all went well, 1 for an error, 2 for wrong use, 130 when interrupted.
+    The exit code is 0 when all went well, 1 for an error, 2 for wrong use, 130 when interrupted. --db, -v and --json
+    may also follow the command.
     """
     terminal = ctx.ensure_object(Terminal)
-    terminal.database = database
-    if verbose:
-        ctx.with_resource(logging_attempts())
     if ctx.invoked_subcommand is None:
         from provider_router.cli.status import where_you_stand
 

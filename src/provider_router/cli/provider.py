@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from provider_router.cli.values import ASSIGNMENT
 
 if TYPE_CHECKING:
     from provider_router.configuration.admin import Admin
+    from provider_router.configuration.options import Options
     from provider_router.store import ProviderRecord
 
 
@@ -113,10 +115,12 @@ def edit(
         given["description"] = description or None
     with terminal.admin() as admin:
         record = admin.providers.get(id)
-        config: dict[str, object] = dict.fromkeys(unset)
-        if pairs or hidden:
-            declared, current = admin.plugins.get(record.type).Config, admin.providers.config(id).all()
-            config |= given_options(terminal, declared, pairs, hidden, current=current)
+        options = admin.providers.config(id)
+        before = options.all()
+        _refuse_unset(options, unset)
+        config: dict[str, object] = {}
+        if pairs or hidden or unset:
+            config = given_options(terminal, admin.plugins.get(record.type).Config, pairs, hidden, unset=unset)
         if not given and not config:
             if not terminal.interactive:
                 raise click.UsageError("nothing to change: give at least one option, such as --priority 5")
@@ -128,6 +132,7 @@ def edit(
     shown["check"] = record_of(checked) if checked else None
     terminal.result(shown, f"changed {id}" + (f": {verdict(checked, cls)}" if checked and checked.ok else ""))
     _tell_dropped(terminal, id, edited.dropped_secrets)
+    _tell_replaced(terminal, before, shown["config"], (*unset, *edited.dropped_secrets))
     if checked and not checked.ok and not terminal.json:
         terminal.note(f"It is saved, but the check failed: {verdict(checked, cls)}")
 
@@ -228,22 +233,22 @@ def config(
     prouter provider config desk timeout 30s         set it
     prouter provider config desk apiKey env:MY_KEY   a secret that stays where it is
     prouter provider config desk apiKey --stdin      a secret, unseen
+    prouter provider config desk headers.X-Key 1     one of the headers; the others stay
     prouter provider config desk --unset timeout     remove it
     """  # noqa: D301 - \b is click's: do not wrap
     if (unset and key) or (hidden and (key is None or value is not None)):
         raise click.UsageError("give one of KEY, KEY VALUE, KEY --stdin or --unset KEY")
     with terminal.admin() as admin:
         options = admin.providers.config(id)
+        before = options.all()
         dropped: tuple[str, ...] = ()
         if unset:
-            for name in unset:
-                if name not in options:
-                    options.unset(name)  # tells what is wrong with the name
+            _refuse_unset(options, unset)
             dropped = options.set_many(dict.fromkeys(unset)).dropped_secrets
         elif key and (value is not None or hidden):
             declared = admin.plugins.get(admin.providers.get(id).type).Config
             pairs = () if value is None else ((key, value),)
-            given = given_options(terminal, declared, pairs, key if hidden else None, current=options.all())
+            given = given_options(terminal, declared, pairs, key if hidden else None)
             dropped = options.set_many(given).dropped_secrets
         shown, texts = options.all(), _texts(admin, id)
         wanted = options.get(key) if key else None
@@ -254,6 +259,7 @@ def config(
         return
     terminal.result(shown, "\n".join(f"{name:12} {text}" for name, text in texts.items()) or "no option is set")
     _tell_dropped(terminal, id, dropped)
+    _tell_replaced(terminal, before, shown, (*unset, *dropped))
 
 
 def _unset_option(id: str, key: str) -> Exception:
@@ -268,6 +274,26 @@ def _tell_dropped(terminal: Terminal, id: str, dropped: tuple[str, ...]) -> None
             f"{key} was dropped, because the address leads to another place now. Give it anew: "
             f"prouter provider config {id} {key} --stdin"
         )
+
+
+def _refuse_unset(options: Options, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in options:
+            options.unset(name)  # tells what is wrong with the name
+
+
+def _tell_replaced(
+    terminal: Terminal, before: Mapping[str, object], after: Mapping[str, object], meant: Iterable[str]
+) -> None:
+    """Say what went because a mapping was given as a whole."""
+    for key, value in before.items():
+        now = after.get(key)
+        if key not in meant and isinstance(value, Mapping) and isinstance(now, Mapping):
+            if gone := [part for part in value if part not in now and f"{key}.{part}" not in meant]:
+                terminal.note(
+                    f"{key} was replaced as a whole, without {', '.join(gone)}. {key}.NAME VALUE sets one and leaves "
+                    "the others."
+                )
 
 
 def _texts(admin: Admin, id: str) -> dict[str, str]:

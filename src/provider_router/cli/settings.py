@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -10,6 +10,8 @@ from provider_router.cli.terminal import Terminal, json_option, table
 
 if TYPE_CHECKING:
     from provider_router.configuration.settings import Setting
+
+_NOT_USED: Final = "not used yet by this version"
 
 
 @click.group()
@@ -25,7 +27,7 @@ def list_settings(terminal: Terminal, *, only_set: bool) -> None:
     """Show every setting with its value in force."""
     with terminal.admin() as admin:
         found = [setting for setting in admin.settings.list() if not only_set or setting.source != "default"]
-    cells = [[setting.key, _text(setting.key, setting.value), setting.source, setting.help] for setting in found]
+    cells = [[setting.key, _text(setting.key, setting.value), setting.source, _meaning(setting)] for setting in found]
     terminal.result(found, table(cells, ("setting", "value", "from", "meaning")))
 
 
@@ -52,6 +54,8 @@ def set_setting(terminal: Terminal, *, key: str, value: str) -> None:
     terminal.result(setting, f"{key}: {_text(key, setting.kept)}")
     if setting.source == "environment":
         terminal.note(f"The environment goes first: {setting.variable} makes it {_text(setting.key, setting.value)}.")
+    if not setting.used:
+        terminal.note(f"It is kept, but {key} is {_NOT_USED}.")
 
 
 @settings.command()
@@ -74,7 +78,7 @@ def explain(terminal: Terminal, *, key: str) -> None:
     with terminal.admin() as admin:
         setting = admin.settings.explain(key)
     lines = [
-        f"{setting.key}: {setting.help}",
+        f"{setting.key}: {_meaning(setting)}",
         f"  in force     {_text(setting.key, setting.value)} (from {_whence(setting)})",
         f"  setting      {'not set' if setting.kept is None else _text(setting.key, setting.kept)}",
         f"  default      {_text(setting.key, setting.default)}",
@@ -82,6 +86,10 @@ def explain(terminal: Terminal, *, key: str) -> None:
     if setting.variable:
         lines.append(f"  environment  {setting.variable}")
     terminal.result(setting, "\n".join(lines))
+
+
+def _meaning(setting: Setting) -> str:
+    return setting.help if setting.used else f"{setting.help} ({_NOT_USED})"
 
 
 def _whence(setting: Setting) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provider_router.configuration.admin import Admin
     from provider_router.routing.sync import Router
 
@@ -101,11 +104,13 @@ class Terminal:
     Attributes:
         database: as `--db` names it.
         json: whether results are JSON.
+        verbose: whether every attempt is logged.
     """
 
     def __init__(self) -> None:
         self.database: str | None = None
         self.json = False
+        self.verbose = False
 
     # Saying
 
@@ -208,17 +213,30 @@ class Terminal:
 
     # Opening
 
-    def admin(self) -> Admin:
-        """The door for changes."""
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[Admin]:
+        """The door for changes. If there is still no file afterwards, that is said."""
         from provider_router.configuration.admin import Admin
 
-        return Admin(self.database, who="cli")
+        with Admin(self.database, who="cli") as admin, self._telling_where(admin.path):
+            yield admin
 
-    def router(self) -> Router:
-        """The door for requests."""
+    @contextlib.contextmanager
+    def router(self) -> Iterator[Router]:
+        """The door for requests. If there is no file, that is said."""
+        from provider_router import home
         from provider_router.routing.sync import Router
 
-        return Router(self.database)
+        with self._telling_where(home.database_path(self.database)), Router(self.database) as router:
+            yield router
+
+    @contextlib.contextmanager
+    def _telling_where(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if not self.json and not os.path.lexists(path):
+                self.note(f"The database {path} does not exist yet.")
 
 
 def _wants_json(ctx: click.Context, _: click.Parameter, value: Any) -> None:
@@ -226,11 +244,45 @@ def _wants_json(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         ctx.ensure_object(Terminal).json = True
 
 
-def json_option(command: F) -> F:
-    """Give a command `--json`."""
-    return click.option(
+def _wants_log(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+    terminal = ctx.ensure_object(Terminal)
+    if value and not terminal.verbose:
+        terminal.verbose = True
+        ctx.with_resource(logging_attempts())
+
+
+def _names_database(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+    if value is not None:
+        ctx.ensure_object(Terminal).database = value
+
+
+def common_options(*, hidden: bool = False) -> Callable[[F], F]:
+    """Give a command `--json`, `--verbose` and `--db`; `hidden`, its help has the first of them only."""
+    database = click.option(
+        "--db",
+        metavar="PATH",
+        expose_value=False,
+        callback=_names_database,
+        hidden=hidden,
+        help="The configuration's database. Also PROUTER_DB.",
+    )
+    verbose = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_wants_log,
+        hidden=hidden,
+        help="Log every attempt to stderr.",
+    )
+    as_json = click.option(
         "--json", is_flag=True, expose_value=False, callback=_wants_json, help="Print JSON, for programs."
-    )(command)
+    )
+    return lambda command: database(verbose(as_json(command)))
+
+
+json_option: Final = common_options(hidden=True)
+"""What every command takes: `--json`, and unsaid in its help `--verbose` and `--db`, which the program's help has."""
 
 
 def piped_text() -> str | None:

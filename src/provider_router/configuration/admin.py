@@ -27,8 +27,8 @@ class Admin:
     Threads may share one; `with` is optional. What it changes is in force for the next request of every process.
 
     Args:
-        database: the file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given. It is opened, and created
-            if need be, at first use.
+        database: the file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given. It is opened
+            at first use; if it is not there, nothing is configured, and the first change creates it.
         who: who makes the changes, for their records: `cli`, `python`, `rest:key-name`.
         plugins: the installed provider types; found when they are first needed unless given.
         local: whether the caller may refer to secrets on this machine (`env:`, `file:`, `keyring:`, `cmd:`). Whoever

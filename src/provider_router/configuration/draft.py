@@ -15,6 +15,8 @@ from provider_router.providers.secrets import parse_reference
 _NOT_FROM_AFAR: Final = "a reference can be set with prouter on this machine or in Python only; give the secret itself"
 _GIVE_ANEW: Final = "has to be given anew, because the provider's address leads to another place now"
 
+_NOTHING_MASKED: Final = "*** stands for the secret that is there, and none is: give the secret itself"
+
 
 @frozen(kw_only=True)
 class Draft:
@@ -41,19 +43,18 @@ class Draft:
         Args:
             config: the options' declarations.
             stored: what is there, by names outside Python.
-            given: in either spelling; None removes, a mask leaves a secret as it is.
+            given: in either spelling, `headers.X-Key` for one of a mapping, whose others stay; None removes, a mask
+                leaves a secret as it is.
             local: whether references may be given.
         """
         infos = {info.name: info for info in describe_config(config)}
-        names = outside_names(config)
         problems: list[str] = []
         wanted: dict[str, object] = {}
-        for key, value in given.items():
-            name = names.get(key, key)
-            if name in wanted:
-                problems.append(f"{name}: is given twice")
+        for name, value in _named(config, stored, given, problems).items():
             if not (name in infos and infos[name].sensitive and _is_mask(value)):
                 wanted[name] = value
+            elif name not in stored and not infos[name].required:
+                problems.append(f"{name}: {_NOTHING_MASKED}")
         addresses = (name for name, info in infos.items() if info.kind == "url" and name in wanted)
         moved = any(
             _origin(stored.get(name, infos[name].default)) != _origin(_or(wanted[name], infos[name].default))
@@ -96,6 +97,36 @@ def outside_names(config: type[Config]) -> dict[str, str]:
     return {info.field: info.name for info in infos} | {info.name: info.name for info in infos}
 
 
+def split_part(config: type[Config], key: str) -> tuple[str, str]:
+    """`headers.X-Key` → `("headers", "X-Key")`, one of a mapping; any other option alone: `("baseURL", "")`."""
+    name, _, part = key.partition(".")
+    for info in describe_config(config):
+        if part and info.kind == "mapping" and name in (info.name, info.field):
+            return info.name, part
+    return outside_names(config).get(key, key), ""
+
+
+def _named(
+    config: type[Config], stored: Mapping[str, object], given: Mapping[str, object], problems: list[str]
+) -> dict[str, object]:
+    """What is given by names outside Python, with what is given for one of a mapping joined to the others."""
+    sensitive = {info.name for info in describe_config(config) if info.sensitive}
+    named: dict[str, object] = {}
+    parts: dict[str, dict[str, object]] = {}
+    for key, value in given.items():
+        name, part = split_part(config, key)
+        place, at = (parts.setdefault(name, {}), part) if part else (named, name)
+        if at in place:
+            problems.append(f"{name}: is given twice")
+        place[at] = value
+    for name, changes in parts.items():
+        there = _parts(stored.get(name))
+        others = _parts(named[name]) if name in named else dict.fromkeys(there, MASK) if name in sensitive else there
+        joined = {part: one for part, one in {**others, **changes}.items() if one is not None}
+        named[name] = joined or None
+    return named
+
+
 def reference_problems(value: object, *, local: bool) -> Iterator[str]:
     """What is wrong with a reference; nothing with anything else.
 
@@ -130,6 +161,8 @@ def _joined_secrets(
                 dropped.append(label)
             elif part in old:
                 kept[part] = old[part]
+            else:
+                problems.append(f"{label}: {_NOTHING_MASKED}")
         elif faults := list(reference_problems(value, local=local)):
             problems += (f"{label}: {fault}" for fault in faults)
         else:

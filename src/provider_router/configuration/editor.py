@@ -64,6 +64,8 @@ class Editor:
         self.local = local
         self._plugins = plugins
         self._store: Store | None = None
+        self._empty: Store | None = None  # read from as long as there is no file
+        self._purged = False
         self._forget_threads()
 
     def _forget_threads(self) -> None:
@@ -73,7 +75,7 @@ class Editor:
 
     @property
     def store(self) -> Store:
-        """The open database; a forked process opens its own.
+        """The database for reading, empty as long as there is no file; a forked process opens its own.
 
         Raises:
             StoreError: it cannot be opened; the subclass and the message say why.
@@ -82,9 +84,15 @@ class Editor:
             self.close()
             self._forget_threads()
         with self._opening:
-            if self._store is None:
-                self._store = Store.open(self.path)
-            return self._store
+            if self._store is None and not Store.exists(self.path):
+                self._empty = self._empty or Store.empty(self.path)
+                return self._empty
+            return self._opened()
+
+    def _opened(self) -> Store:
+        """The database's file, created if need be."""
+        self._store = self._store or Store.open(self.path)
+        return self._store
 
     @property
     def plugins(self) -> Plugins:
@@ -98,7 +106,7 @@ class Editor:
     @contextmanager
     def change(self) -> Iterator[Change]:
         """A block that is kept whole or not at all. Inside another one, its secrets wait for that one's end."""
-        store, mine = self.store, Change(self)
+        store, mine = self._for_writing(), Change(self)
         try:
             with store.atomic():
                 # The store's lock is held: no other thread is in here.
@@ -117,11 +125,25 @@ class Editor:
         else:
             outer.take_over(mine)
 
+    def _for_writing(self) -> Store:
+        """The database with its file; and the keeper's bin without what lay there for longer than it should."""
+        if self.store is self._empty:
+            with self._opening:
+                self._opened()
+        if not self._purged:
+            self._purged = True
+            try:
+                self.keeper.purge()
+            except ConfigError as error:
+                log.warning("removed secrets stay in their bin: %s", error)
+        return self.store
+
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        for store in (self._store, self._empty):
+            if store is not None:
+                store.close()
+        self._store = self._empty = None
 
 
 @define(eq=False)

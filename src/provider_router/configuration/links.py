@@ -100,8 +100,8 @@ class Links:
             max_parallel=max_parallel,
             extra=_checked(limits or {}),
         )
-        store = self._editor.store
         with self._editor.change() as change:
+            store = self._editor.store
             provider_record(self._editor, provider)
             made = [] if model in store.models else [self._new_model(model, create=create)]
             _refuse_faults(record)
@@ -171,8 +171,8 @@ class Links:
         given = {field: value for field, value in fields.items() if value is not ...}
         if not isinstance(capabilities, EllipsisType):
             given["capabilities"] = _signed(capabilities)
-        store = self._editor.store
         with self._editor.change() as change:
+            store = self._editor.store
             before = self.get(provider, model)
             if not isinstance(limits, EllipsisType):
                 merged = {**before.extra, **_checked(limits)}

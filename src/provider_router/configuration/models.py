@@ -160,7 +160,9 @@ class Models:
             models = {model.id: model for model in self.list()} | {record.id: record}
             for other in _leads_to(record):
                 if other not in models:
-                    raise UnknownModel(f"There is no model {other!r}: {near_miss(other, models)} Add it first.")
+                    raise UnknownModel(
+                        f"There is no model {other!r}: {near_miss(other, models.keys() - {record.id})} Add it first."
+                    )
             if circle := _circle(record.id, models):
                 raise InvalidConfig(
                     f"The model {record.id} cannot be like this:",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
-from provider_router.configuration.draft import Draft, outside_names
+from provider_router.configuration.draft import Draft, split_part
 from provider_router.configuration.editor import Change, Editor, references_in
 from provider_router.configuration.names import near_miss, unknown_provider
 from provider_router.errors import ConfigError, InvalidConfig
@@ -42,6 +42,8 @@ class EditedConfig:
 class Options:
     """`admin.providers.config(id)`. Options have the names they have outside Python; either spelling is taken.
 
+    `headers.X-Key` is one of a mapping: it is read, set and unset alone, and the others stay.
+
     Every method raises `UnknownProvider` once the provider is gone.
     """
 
@@ -50,7 +52,9 @@ class Options:
 
     def get(self, key: str, default: object = None) -> object:
         """One option as it is shown (secrets as `***`), or `default` if it is not set."""
-        return self.all().get(self._name(key), default)
+        name, part = self._split(key)
+        value = self.all().get(name, default)
+        return value.get(part, default) if part and isinstance(value, Mapping) else value
 
     def all(self) -> dict[str, object]:
         """Every option that is set, as it is shown: secrets as `***`, references to the environment or a file as such.
@@ -97,9 +101,9 @@ class Options:
             InvalidConfig: the provider's type requires it.
         """
         if key not in self:
-            hint = near_miss(key, (record.key for record in self.records()))
-            raise ConfigError(f"The provider {self._provider} has no option {key!r}: {hint}")
-        return self._remove([self._name(key)])
+            hint = near_miss(key, self._names())
+            raise ConfigError(f"The provider {self._provider} has no option {key!r} set: {hint}")
+        return self._remove([key])
 
     def clear(self) -> EditedConfig:
         """Remove every option, and the secrets.
@@ -126,7 +130,11 @@ class Options:
         return build_config(config, values, resolve=look_up, whose=self._provider)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._editor.store.configs.get(self._provider, self._name(key)) is not None
+        if not isinstance(key, str):
+            return False
+        name, part = self._split(key)
+        record = self._editor.store.configs.get(self._provider, name)
+        return record is not None and (not part or (isinstance(record.value, dict) and part in record.value))
 
     def __len__(self) -> int:
         return len(self.records())
@@ -155,9 +163,15 @@ class Options:
         cls = self._editor.plugins.types.get(self._record().type)
         return cls.Config if cls else None
 
-    def _name(self, key: str) -> str:
+    def _split(self, key: str) -> tuple[str, str]:
         config = self._config()
-        return outside_names(config).get(key, key) if config else key
+        return split_part(config, key) if config else (key, "")
+
+    def _names(self) -> Iterator[str]:
+        for record in self.records():
+            yield record.key
+            if isinstance(record.value, dict):
+                yield from (f"{record.key}.{part}" for part in record.value)
 
 
 def provider_record(editor: Editor, id: str) -> ProviderRecord:

@@ -183,8 +183,8 @@ class Providers:
             UnknownProvider: there is none of this id.
             ConfigError: it is the active one.
         """
-        store = self._editor.store
         with self._editor.change() as change:
+            store = self._editor.store
             record = self.get(id)
             active = store.settings.get(ACTIVE_PROVIDER)
             is_active = active is not None and active.value == id

@@ -21,13 +21,17 @@ ACTIVE_PROVIDER: Final = "active_provider"
 
 @frozen(kw_only=True)
 class SettingInfo:
-    """A setting that there is: what it means, what it is unless set, and how its value is read."""
+    """A setting that there is: what it means, what it is unless set, and how its value is read.
+
+    `used` says whether this version reads it; the others are kept for what will.
+    """
 
     key: str
     help: str
     parse: Callable[[object], Json]
     default: Json = None
     variable: str | None = None
+    used: bool = True
 
 
 @frozen(kw_only=True)
@@ -39,6 +43,7 @@ class Setting:
         source: the nearest place that says it.
         variable: the environment variable that goes before the setting, if there is one.
         kept: the value in the database, which the environment may hide; None if it is not set.
+        used: whether this version reads it at all.
     """
 
     key: str
@@ -49,6 +54,7 @@ class Setting:
     variable: str | None = None
     kept: Json = None
     updated_at: datetime | None = None
+    used: bool = True
 
 
 def _text(value: object) -> str:
@@ -96,20 +102,24 @@ def _of_routing(option: RoutingOption) -> SettingInfo:
     return SettingInfo(key=option.setting, help=option.help, parse=parse, default=default, variable=option.variable)
 
 
+def _unused(key: str, *, help: str, parse: Callable[[object], Json], default: Json = None) -> SettingInfo:
+    return SettingInfo(key=key, help=help, parse=parse, default=default, used=False)
+
+
 SETTINGS: Final[Mapping[str, SettingInfo]] = {
     info.key: info
     for info in (
         SettingInfo(key=ACTIVE_PROVIDER, help="the provider that is asked first", parse=_text),
         *(_of_routing(option) for option in ROUTING.values()),
-        SettingInfo(key="server.host", help="address that the server listens on", parse=_text, default="127.0.0.1"),
-        SettingInfo(key="server.port", help="port that the server listens on", parse=_port, default=3001),
-        SettingInfo(key="server.timeout", help="longest request to the server", parse=_duration),
-        SettingInfo(key="logging.level", help="debug, info, warn or error", parse=_level, default="info"),
-        SettingInfo(key="logging.logRequests", help="whether requests are logged", parse=_truth, default=False),
-        SettingInfo(key="logging.logResponses", help="whether answers are logged", parse=_truth, default=False),
-        SettingInfo(key="system.autoStart", help="for desktop programs: start at login", parse=_truth, default=False),
-        SettingInfo(key="system.minimizeToTray", help="for desktop programs", parse=_truth, default=False),
-        SettingInfo(key="system.checkUpdates", help="for desktop programs", parse=_truth, default=False),
+        _unused("server.host", help="address that the server listens on", parse=_text, default="127.0.0.1"),
+        _unused("server.port", help="port that the server listens on", parse=_port, default=3001),
+        _unused("server.timeout", help="longest request to the server", parse=_duration),
+        _unused("logging.level", help="debug, info, warn or error", parse=_level, default="info"),
+        _unused("logging.logRequests", help="whether requests are logged", parse=_truth, default=False),
+        _unused("logging.logResponses", help="whether answers are logged", parse=_truth, default=False),
+        _unused("system.autoStart", help="for desktop programs: start at login", parse=_truth, default=False),
+        _unused("system.minimizeToTray", help="for desktop programs", parse=_truth, default=False),
+        _unused("system.checkUpdates", help="for desktop programs", parse=_truth, default=False),
     )
 }
 
@@ -156,6 +166,7 @@ class Settings:
             variable=info.variable,
             kept=kept,
             updated_at=record.updated_at if record else None,
+            used=info.used,
         )
 
     def set(self, key: str, value: object) -> Setting:

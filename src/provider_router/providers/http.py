@@ -76,6 +76,9 @@ class HTTPProvider(Provider):
     def zone(self) -> str:
         return self.config.zone or zone_of_host(urlsplit(self.config.base_url).hostname or "")
 
+    def prepare(self) -> None:
+        self._client_here()
+
     # The four verbs
 
     async def get(self, path: str, *, limits: Limits | None = None) -> Any:

@@ -147,6 +147,9 @@ class Provider:
         near = numbers.UNSAID if self.zone == "internet" else Limits(connect=numbers.CONNECT_NEAR)
         return own.over(nearer_than_type).over(self.limits).over(near).over(DEFAULT_LIMITS)
 
+    def prepare(self) -> None:
+        """Load whatever the first call would have to load, inside a running event loop and without any network."""
+
     async def chat(self, request: ChatRequest) -> ChatResponse:
         """One complete answer.
 

@@ -7,6 +7,7 @@ closes it before it returns.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -60,6 +61,7 @@ class Driver(ABC):
         self._clock = clock
         self._live: LiveProvider | None = None
         self._held = False  # whether the live provider is still to be given back
+        self.request_id = f"req_{secrets.token_hex(12)}"
         self._watch: Watch | None = None
         self._candidate: Candidate | None = None
 
@@ -223,6 +225,7 @@ class ChatDriver(Driver):
         await self._let_go()
         response = self._response
         assert response is not None
+        response.request_id = self.request_id
         response.provider = self.provider
         response.attempts = tuple(self.machine.attempts)
         response.skipped = self.machine.plan.skipped

@@ -17,7 +17,7 @@ from attrs import define, frozen
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
 from provider_router.routing.hints import Hints, Note
-from provider_router.routing.slots import Line, Turn
+from provider_router.routing.line import Line, Turn
 from provider_router.routing.speed import Speed
 
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end

@@ -11,16 +11,18 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from attrs import evolve
+
 from provider_router.errors import StoreError
+from provider_router.limits import NOTES_EVERY
+from provider_router.routing.health import Health
 from provider_router.routing.hints import Note
 from provider_router.store import HealthNoteRecord, History
 
 log = logging.getLogger("provider_router")
-
-EVERY = 5.0  # seconds between two readings
 
 
 class NoteExchange:
@@ -32,7 +34,7 @@ class NoteExchange:
         wall: seconds since 1970.
     """
 
-    def __init__(self, path: Path, *, every: float = EVERY, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, *, every: float = NOTES_EVERY, wall: Callable[[], float] = time.time) -> None:
         self.heard: tuple[Note, ...] = ()
         self.process = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._path = path
@@ -86,6 +88,40 @@ class NoteExchange:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning("health notes are not exchanged: %s", error)
+
+
+class HealthSharing:
+    """A process's health and its exchange with the others, brought together on the event loop."""
+
+    def __init__(self, health: Health, exchange: NoteExchange, clock: Callable[[], float]) -> None:
+        self._health = health
+        self._exchange = exchange
+        self._clock = clock
+        self._heard: tuple[Note, ...] = ()
+        self._told = health.changes
+
+    def hear(self) -> None:
+        """Take in what the others know; costs nothing if nothing new has been read."""
+        heard = self._exchange.heard
+        if heard is not self._heard:
+            self._heard = heard
+            self._health.hear(_shifted(heard, self._clock() - time.time()))
+
+    def tell(self) -> None:
+        """Let the others hear what has changed here; costs nothing if nothing has."""
+        if self._health.changes != self._told:
+            self._told = self._health.changes
+            now = self._clock()
+            self._exchange.tell(tuple(_shifted(self._health.notes(now), time.time() - now)))
+
+    def close(self) -> None:
+        """Write what is to be written, and end the exchange. May be called twice."""
+        self._exchange.close()
+
+
+def _shifted(notes: Iterable[Note], seconds: float) -> list[Note]:
+    """Notes on another clock."""
+    return [evolve(note, until=note.until + seconds, at=note.at + seconds) for note in notes]
 
 
 def _record(process: str, note: Note) -> HealthNoteRecord:

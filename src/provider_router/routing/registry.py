@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-from attrs import define, evolve
+from attrs import define, frozen
 
 from provider_router import home
 from provider_router import limits as numbers
@@ -18,12 +18,10 @@ from provider_router.errors import ConfigError, Failure, ProviderError, UnknownP
 from provider_router.providers.provider import Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
-from provider_router.routing.hints import Note
-from provider_router.routing.note_exchange import NoteExchange
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.views import (
+    broken_view,
     environment_values,
-    link_view,
     model_view,
     provider_view,
     routing_settings,
@@ -32,6 +30,7 @@ from provider_router.routing.views import (
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
+    from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
 ACTIVE_PROVIDER = "active_provider"
@@ -46,9 +45,24 @@ class LiveProvider:
 
     provider: Provider
     users: int = 0
+    prepared: bool = False
     retired: bool = False
     first_model: str | None = None
     listed_at: float | None = None
+
+
+@frozen
+class _Made:
+    """What became of one provider: no view if it was removed, no provider if it cannot be made or stays as it is."""
+
+    id: str
+    view: ProviderView | None = None
+    provider: Provider | None = None
+    anew: bool = False
+
+
+def _links(configuration: Configuration, id: str) -> tuple[LinkRecord, ...]:
+    return configuration.links.get(id, ())
 
 
 class ProviderRegistry:
@@ -69,10 +83,8 @@ class ProviderRegistry:
     ) -> None:
         self.health = health or Health()
         self.checks = Checks()
-        self._notes: NoteExchange | None = None
         self._share_health = share_health
-        self._heard: tuple[Note, ...] = ()
-        self._told = 0
+        self._sharing: HealthSharing | None = None
         self._database = database
         self._plugins = plugins
         self._clock = clock
@@ -83,7 +95,6 @@ class ProviderRegistry:
         self._probe: Probe | None = None
         self._held: Configuration | None = None
         self._renewing = anyio.Lock()
-        self._given = providers is not None
         self.snapshot = Snapshot()
         for position, provider in enumerate(providers or ()):
             if provider.id in self._live:
@@ -101,15 +112,14 @@ class ProviderRegistry:
         """
         if self._database is None:
             return self.snapshot
-        self._hear()
-        if not self._moved():
-            return self.snapshot
-        async with self._renewing:
-            if self._moved():
-                configuration = await anyio.to_thread.run_sync(self._read)
-                if configuration is not None:
-                    await anyio.to_thread.run_sync(self._renew, configuration)
-        await self._close_retired()
+        if self._moved():
+            async with self._renewing:
+                if self._moved() and (configuration := await anyio.to_thread.run_sync(self._read)) is not None:
+                    made = await anyio.to_thread.run_sync(self._made_anew, configuration)
+                    self._swap(configuration, made)
+            await self._close_retired()
+        if self._sharing is not None:
+            self._sharing.hear()
         return self.snapshot
 
     async def load(self) -> Snapshot:
@@ -126,24 +136,9 @@ class ProviderRegistry:
         await self.refresh()
         if self._held is None or id not in self._held.providers:
             raise UnknownProvider(f"no provider is called {id!r}")
-        self._make(self._held, id)
-        self._publish()
+        made = await anyio.to_thread.run_sync(self._make, self._held, id, routing_values(self._held))
+        self._swap(self._held, [made])
         await self._close_retired()
-
-    def _hear(self) -> None:
-        """Take in what other processes know of the providers' health."""
-        if self._notes is not None and self._notes.heard is not self._heard:
-            self._heard = self._notes.heard
-            shift = self._clock() - time.time()
-            self.health.hear([evolve(note, until=note.until + shift, at=note.at + shift) for note in self._heard])
-
-    def tell(self) -> None:
-        """Let other processes hear what has changed here; costs nothing if nothing has."""
-        if self._notes is not None and self.health.changes != self._told:
-            self._told = self.health.changes
-            now = self._clock()
-            shift = time.time() - now
-            self._notes.tell(tuple(evolve(n, until=n.until + shift, at=n.at + shift) for n in self.health.notes(now)))
 
     def _moved(self) -> bool:
         if self._held is None or self._probe is None:
@@ -151,6 +146,7 @@ class ProviderRegistry:
         return self._probe.moved(self._held)
 
     def _read(self) -> Configuration | None:
+        from provider_router.routing.note_exchange import HealthSharing, NoteExchange
         from provider_router.store import Probe, Store
 
         assert self._database is not None
@@ -160,48 +156,54 @@ class ProviderRegistry:
             self._store = Store.open(self._database)
             self._probe = Probe(self._database)
             if self._share_health:
-                self._notes = NoteExchange(home.history_path(self._database))
-                self._notes.start()
+                exchange = NoteExchange(home.history_path(self._database))
+                exchange.start()
+                self._sharing = HealthSharing(self.health, exchange, self._clock)
         return self._store.read(self._held)
 
-    def _renew(self, configuration: Configuration) -> None:
-        before, self._held = self._held, configuration
-        renewed = configuration.renewed
-        if (
-            before is None
-            or renewed is None
-            or before.settings != configuration.settings
-            or before.credentials != configuration.credentials
-        ):
-            renewed = frozenset(self._views) | frozenset(configuration.providers)
-        for each in renewed:
-            self._make(configuration, each)
-        self._publish()
+    def _made_anew(self, configuration: Configuration) -> list[_Made]:
+        """What the change touched, made in a thread: secrets may come from commands, plugins have to be imported."""
+        before = self._held
+        values = routing_values(configuration)
+        everything = set(self._views) | set(configuration.providers)
+        if before is None or configuration.renewed is None or before.credentials != configuration.credentials:
+            return [self._make(configuration, each, values) for each in everything]
+        made = [self._make(configuration, each, values) for each in configuration.renewed]
+        if before.settings != configuration.settings:  # bounds change, and nobody's connections
+            made += [
+                _Made(name, provider_view(live.provider, record, _links(configuration, name), values))
+                for name, live in list(self._live.items())
+                if name not in configuration.renewed and (record := configuration.providers.get(name)) is not None
+            ]
+        return made
 
-    def _make(self, configuration: Configuration, id: str) -> None:
+    def _make(self, configuration: Configuration, id: str, values: Mapping[str, Any]) -> _Made:
         """One provider from its records; what cannot be made is kept as a problem that the plan tells."""
-        self._retire(id)
         record = configuration.providers.get(id)
         if record is None:
-            self._views.pop(id, None)
-            return
-        links = configuration.links.get(id, ())
+            return _Made(id)
+        links = _links(configuration, id)
         try:
             provider = self._create(record, {o.key: o.value for o in configuration.options.get(id, ())})
         except ConfigError as error:
-            problem = getattr(error, "problems", ()) or (str(error).splitlines()[0],)
-            self._views[id] = ProviderView(
-                id=id,
-                type=record.type,
-                enabled=record.enabled,
-                priority=record.priority,
-                endpoint=id,
-                takes_any_model=not links,
-                problem="; ".join(problem),
-                links={link.model_id: link_view(link, frozenset()) for link in links},
-            )
-            return
-        self._put(provider, record=record, links=links, settings=routing_values(configuration))
+            return _Made(id, broken_view(record, links, error), anew=True)
+        return _Made(id, provider_view(provider, record, links, values), provider, anew=True)
+
+    def _swap(self, configuration: Configuration, made: Sequence[_Made]) -> None:
+        """Put what was made in force, in one step between two requests."""
+        self._held = configuration
+        for each in made:
+            if each.view is None or each.anew:
+                known = self._retire(each.id)
+                if each.provider is not None:
+                    self._live[each.id] = LiveProvider(each.provider)
+                    if known:
+                        self.health.forgive(each.id, each.provider.endpoint, self._clock())
+            if each.view is None:
+                self._views.pop(each.id, None)
+            else:
+                self._views[each.id] = each.view
+        self._publish()
 
     def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
         from provider_router.providers.plugins import Plugins
@@ -214,19 +216,12 @@ class ProviderRegistry:
             record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=keeper)
         )
 
-    def _put(
-        self,
-        provider: Provider,
-        *,
-        record: ProviderRecord | None = None,
-        links: Sequence[LinkRecord] = (),
-        settings: Mapping[str, Any] | None = None,
-        priority: int = 0,
-    ) -> None:
-        self._retire(provider.id)
-        live = self._live[provider.id] = LiveProvider(provider)
-        self._views[provider.id] = provider_view(live.provider, record, links, settings or {}, priority)
-        self.health.forgive(provider.id, provider.endpoint, self._clock())
+    def _put(self, provider: Provider, *, priority: int) -> None:
+        """A provider that no database knows."""
+        if self._retire(provider.id):
+            self.health.forgive(provider.id, provider.endpoint, self._clock())
+        self._live[provider.id] = LiveProvider(provider)
+        self._views[provider.id] = provider_view(provider, None, (), {}, priority=priority)
 
     def _publish(self) -> None:
         configuration = self._held
@@ -240,6 +235,13 @@ class ProviderRegistry:
         )
 
     # Live providers
+
+    def prepare(self, id: str) -> None:
+        """Load what a provider's first call would have to load, before anybody measures how long it takes."""
+        live = self._live.get(id)
+        if live is not None and not live.prepared:
+            live.prepared = True
+            live.provider.prepare()
 
     def take(self, id: str) -> LiveProvider:
         """A provider for one call; it stays open until it is given back, even if it is replaced meanwhile.
@@ -256,7 +258,8 @@ class ProviderRegistry:
     async def give_back(self, live: LiveProvider) -> None:
         """The call is over; a provider of the past is closed with its last call."""
         live.users -= 1
-        self.tell()
+        if self._sharing is not None:
+            self._sharing.tell()
         if live.retired and not live.users:
             await self._close_retired()
 
@@ -322,11 +325,13 @@ class ProviderRegistry:
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
-    def _retire(self, id: str) -> None:
+    def _retire(self, id: str) -> bool:
+        """Let a provider's calls end in peace; says whether it was known."""
         live = self._live.pop(id, None)
         if live is not None:
             live.retired = True
             self._retired.append(live)
+        return id in self._views
 
     async def _close_retired(self) -> None:
         idle = [live for live in self._retired if not live.users]
@@ -347,6 +352,6 @@ class ProviderRegistry:
             self._probe.close()
         if self._store is not None:
             self._store.close()
-        if self._notes is not None:
-            self._notes.close()
-        self._probe = self._store = self._notes = None
+        if self._sharing is not None:
+            self._sharing.close()
+        self._probe = self._store = self._sharing = None

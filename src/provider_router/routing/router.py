@@ -215,18 +215,18 @@ class AsyncRouter:
         """
         await self.registry.refresh()
         self.registry.get(provider)
+        self.registry.prepare(provider)
         live = self.registry.take(provider)
         begun = self._clock()
         try:
             checked = await live.provider.check()
+            self.registry.health.tested(provider, live.provider.endpoint, self._clock())
         except ProviderError as error:
             return CheckResult(
                 provider=provider, ok=False, duration=self._clock() - begun, detail=error.detail, error=error
             )
         finally:
             await self.registry.give_back(live)
-        self.registry.health.tested(provider, live.provider.endpoint, self._clock())
-        self.registry.tell()
         return CheckResult(
             provider=provider,
             ok=True,
@@ -288,6 +288,8 @@ class AsyncRouter:
         request = call.request
         if plan.needs.model != needs.model:
             request = request.changed(model=plan.needs.model)
+        if plan.candidates:
+            self.registry.prepare(plan.candidates[0].provider)
         return self._machine(plan, call.policy(snapshot.settings, stream=stream)), request, call.dialect
 
     def _machine(self, plan: Plan, policy: Policy) -> Failover:

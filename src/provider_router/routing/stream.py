@@ -121,6 +121,7 @@ class AsyncChatStream:
         """The answer so far, put together; the whole one after the last chunk."""
         driver = self._entered()
         response = driver.dialect.assemble(driver.handed)
+        response.request_id = driver.request_id
         response.provider = driver.provider
         if driver.machine.policy.guards != "off" and driver.machine.finished:
             needs = driver.machine.plan.needs

@@ -31,8 +31,10 @@ def provider_view(
     record: ProviderRecord | None,
     links: Sequence[LinkRecord],
     settings: Mapping[str, Any],
-    priority: int,
+    *,
+    priority: int = 0,
 ) -> ProviderView:
+    """What a snapshot holds of a live provider; `settings` are the routing options of environment and settings."""
     config = provider.config
     bounds = Limits(**{field: settings[name] for name, field in _LIMIT_OPTIONS.items() if name in settings})
 
@@ -58,6 +60,21 @@ def provider_view(
         until=None,
         problem=_expired(provider),
         links={link.model_id: link_view(link, provider.capabilities) for link in links},
+    )
+
+
+def broken_view(record: ProviderRecord, links: Sequence[LinkRecord], error: ConfigError) -> ProviderView:
+    """What a snapshot holds of a provider that cannot be made: why."""
+    problems = getattr(error, "problems", ()) or (str(error).splitlines()[0],)
+    return ProviderView(
+        id=record.id,
+        type=record.type,
+        enabled=record.enabled,
+        priority=record.priority,
+        endpoint=record.id,
+        takes_any_model=not links,
+        problem="; ".join(problems),
+        links={link.model_id: link_view(link, frozenset()) for link in links},
     )
 
 

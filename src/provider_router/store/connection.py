@@ -233,6 +233,22 @@ class Connection:
             raise
 
 
+class NoFile(Connection):
+    """What is read where no file is yet: empty tables, in memory. Nothing can be written to them."""
+
+    def _open(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._migrate(raw)
+        raw.execute("PRAGMA query_only = on")
+        raw.row_factory = sqlite3.Row
+        return raw
+
+    def _usable(self) -> sqlite3.Connection:
+        if self._raw is None:
+            raise StoreError(f"{self.path} has been closed.")
+        return self._raw
+
+
 def enable_wal(raw: sqlite3.Connection, path: Path, *, timeout: float) -> None:
     """Let readers and a writer work at the same time; warn where the file's place does not allow it.
 

@@ -54,6 +54,17 @@ def create(path: Path) -> bool:
     return True
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there, be it of use or not."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # there may be; opening it tells what is wrong
+        return True
+    return True
+
+
 def require(path: Path) -> None:
     """See that a file is there.
 

@@ -122,7 +122,7 @@ def _brief(value: object) -> str:
 def _checked_secret(info: OptionInfo, value: object, faults: list[str]) -> object:
     if info.kind == "mapping":
         if not isinstance(value, Mapping):
-            raise ValueError("has to be a mapping")
+            raise ValueError("has to be a mapping: NAME=VALUE, or JSON")
         items = {str(key): item for key, item in value.items() if not (isinstance(item, str) and item in MASKS)}
         for key, item in items.items():
             if problem := _secret_problem(item):

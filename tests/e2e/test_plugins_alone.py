@@ -1,0 +1,41 @@
+"""Each plugin's own tests, in an environment that has the core and that plugin only. Run with `make clients`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("wheels")]
+
+ROOT = Path(__file__).parents[2]
+# What the tests themselves import, and what pytest's configuration names.
+TOOLS = ["pytest", "pytest-timeout", "anyio[trio]", "hypothesis", "attrs"]
+
+
+@pytest.mark.parametrize(
+    ("package", "folder", "tools"),
+    [
+        ("provider_router_lm_studio", "plugins/lm_studio", []),
+        ("provider_router_openai_compatible", "plugins/openai_compatible", ["starlette", "uvicorn"]),
+        ("provider_router_parrot", "examples/parrot_provider", []),
+    ],
+)
+def test_a_plugin_passes_its_tests_beside_the_core_alone(
+    package: str, folder: str, tools: list[str], make_environment: Callable[..., Any]
+) -> None:
+    environment = make_environment("provider_router", package, tools=[*TOOLS, *tools])
+    seen = environment.run(environment.python, "-m", "provider_router", "plugin", "list", "--json")
+    assert [(found["version"], found["problem"]) for found in json.loads(seen.stdout)] == [("0.1.0", "")]
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    done = environment.run(
+        environment.python, "-m", "pytest", *options, str(ROOT / folder / "tests"), PYTHONSAFEPATH="1"
+    )
+    print(done.stdout[-2000:], file=sys.stderr)
+    assert done.returncode == 0
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout.splitlines()[-1]
