@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -191,7 +192,7 @@ def router_fallback(*base_urls: str) -> Iterator[Run]:
     router = AsyncRouter(providers=made)
 
     async def once() -> None:
-        router.registry.health.forgive(made[0].id, made[0].endpoint)
+        router.registry.health.forgive(made[0].id, made[0].endpoint, time.monotonic())
         answer = await router.chat(BODY)
         assert (answer.text, len(answer.attempts)) == (TEXT, 2)
 

@@ -300,7 +300,7 @@ async def test_a_check_tells_what_it_found_and_ends_what_was_held_against_the_pr
     [
         ({"zone": "moon"}, "zone: 'moon' is not one of loopback, lan, internet"),
         ({"max_attempts": 0}, "max_attempts: must be 1 or more"),
-        ({"timeout": -1.0}, "total: must be a positive number of seconds"),
+        ({"timeout": -1.0}, "timeout: must be a positive number of seconds"),
         ({"fallback_on": ["nonsense"]}, "'nonsense' is no failure class"),
     ],
 )
@@ -326,3 +326,54 @@ async def test_an_echo_says_what_was_asked(quick: Any, anyio_backend_name: str) 
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r:
             answer = await r.chat([{"role": "user", "content": anyio_backend_name}])
     assert anyio_backend_name in answer.text
+
+
+async def test_a_capability_that_a_backend_has_refused_is_asked_for_elsewhere_first(quick: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    refused = status(400, code="unsupported_parameter")
+    with Backend(refused) as one, Backend(answers("two")) as two:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+            first = await r.chat(HI, tools=[tool])
+            second = await r.chat(HI, tools=[tool])
+            [_, behind] = await r.plan(needs=["chat", "tools"])
+            [ahead, _] = await r.plan()
+    assert [(a.provider, a.failure) for a in first.attempts] == [("a", Failure.CAPABILITY), ("b", None)]
+    assert [(a.provider, a.failure) for a in second.attempts] == [("b", None)]
+    assert (behind.provider, behind.state, behind.reason) == ("a", "doubted", "has refused tools before")
+    assert (ahead.provider, ahead.state) == ("a", "ready")
+
+
+async def test_a_backend_that_says_how_many_calls_it_serves_at_once_is_sent_no_more() -> None:
+    from provider_router_lm_studio import LMStudio
+
+    with Backend(slow(answers("one"), by=0.3), dialect="lm-studio") as one:
+        models = {
+            "models": [
+                {
+                    "type": "llm",
+                    "key": "pelican-7b",
+                    "loaded_instances": [{"id": "pelican-7b", "config": {"context_length": 4096, "parallel": 2}}],
+                }
+            ]
+        }
+        from provider_router.backends import says
+
+        one.script(says(models), path="/api/v1/models")
+        async with AsyncRouter(providers=[LMStudio("a", base_url=one.base_url)]) as r:
+            [listed] = await r.models("a")
+            assert listed.parallel == 2
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(r.chat, HI)
+                await anyio.to_thread.run_sync(one.wait_until, lambda backend: len(backend.requests) >= 3)
+                [step] = await r.plan()
+                assert (step.state, step.reason) == ("full", "all 2 slots are taken")
+                assert (await r.chat(HI)).text == "one"
+
+
+async def test_every_answer_has_an_id_of_its_own(quick: Any) -> None:
+    with Backend(answers("one")) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r:
+            ids = {(await r.chat(HI)).request_id for _ in range(3)}
+    assert len(ids) == 3
+    assert all(each.startswith("req_") for each in ids)

@@ -65,8 +65,8 @@ class ChatFields(TypedDict, total=False):
 _FIELDS = frozenset(ChatFields.__annotations__)
 _KNOWN = _FIELDS | {"model", "messages", "stream"}
 # What a call takes beside the fields, for the hint at a misspelt one.
-_CALL_OPTIONS = frozenset(
-    ["model", "provider", "fallback", "zone", "timeout", "max_attempts", "fallback_on", "extra_body", "extra_headers"]
+CALL_OPTIONS = frozenset(
+    "model provider fallback zone timeout max_attempts fallback_on resume guards extra_body extra_headers".split()
 )
 
 
@@ -305,7 +305,9 @@ def _same(one: object, other: object) -> bool:
 
 
 def _unknown_field(name: str) -> str:
-    near = difflib.get_close_matches(name, sorted(_FIELDS | _CALL_OPTIONS), 1)
+    if name == "stream":
+        return "stream is no option: chat(…) gives the whole answer; say `with router.stream(…) as stream:` for pieces"
+    near = difflib.get_close_matches(name, sorted(_FIELDS | CALL_OPTIONS), 1)
     hint = f"did you mean {near[0]}?" if near else f"pass it as extra_body={{{name!r}: …}} if the backend knows it"
     return f"unknown field {name!r}; {hint}"
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from provider_router.cli.check import check_all, record_of, verdict
 from provider_router.cli.terminal import Terminal, json_option, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -16,9 +21,10 @@ def status(terminal: Terminal, *, check: bool) -> None:
     """Show the providers in their order, and whether each one answers."""
     from provider_router import home
     from provider_router.providers.plugins import Plugins
+    from provider_router.routing.sync import Router
 
     path = home.database_path(terminal.database)
-    with terminal.router() as router:
+    with Router(path) as router:
         providers = router.health()
     usable = [provider.provider for provider in providers if provider.state not in ("disabled", "unusable")]
     checked = {result.provider: result for result in check_all(terminal, usable)} if check and usable else {}
@@ -51,17 +57,22 @@ def status(terminal: Terminal, *, check: bool) -> None:
         for provider in providers
     ]
     listed = "\n\n" + table(cells, ("provider", "type", "priority", "state")) if cells else ""
-    terminal.result(value, f"Database: {path}{listed}")
+    terminal.result(value, f"Database: {_place(path)}{listed}")
     if not providers:
         terminal.note("No provider is configured yet: run `prouter add`.")
+
+
+def _place(path: Path) -> str:
+    return str(path) if path.exists() else f"{path} (does not exist yet)"
 
 
 def where_you_stand(terminal: Terminal) -> None:
     """The database, the providers, and what to do next."""
     from provider_router import home
+    from provider_router.routing.sync import Router
 
     path = home.database_path(terminal.database)
-    with terminal.router() as router:
+    with Router(path) as router:
         providers = router.health()
     active = next((provider.provider for provider in providers if provider.active), None)
     names = [
@@ -78,7 +89,7 @@ def where_you_stand(terminal: Terminal) -> None:
         ]
     steps.append(("prouter --help", "see every command"))
     lines = [
-        f"Database:  {path}{'' if path.exists() else ' (not made yet)'}",
+        f"Database:  {_place(path)}",
         f"Providers: {', '.join(names) or 'none yet'}",
         *([f"Active:    {active}"] if active else []),
         "",

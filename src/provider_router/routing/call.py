@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -27,7 +28,8 @@ class CallOptions(ChatFields, total=False):
         zone: how far the request may go: `loopback`, `lan`, `internet`.
         timeout: seconds for the whole call, or `Limits(total=, connect=, first_token=, idle=)`.
         max_attempts: most upstream calls.
-        fallback_on: failure classes that go on to the next provider though they usually stop.
+        fallback_on: failure classes that go on to the next provider though they usually stop: one, several with
+            commas between them, or a list.
         resume: what a stream cut after its first text does: `error`, or `replay` elsewhere.
         guards: what a doubtful answer does: `off`, `warn` (`answer.warnings`), `next`.
         extra_body: fields that are not known here.
@@ -40,7 +42,7 @@ class CallOptions(ChatFields, total=False):
     zone: str | None
     timeout: float | Limits | None
     max_attempts: int | None
-    fallback_on: Iterable[str]
+    fallback_on: str | Iterable[str] | None
     resume: str | None
     guards: str | None
     extra_body: Mapping[str, Any] | None
@@ -75,7 +77,7 @@ class Call:
         zone = fields.pop("zone", None)
         timeout = fields.pop("timeout", None)
         max_attempts = fields.pop("max_attempts", None)
-        fallback_on = ROUTING["fallbackOn"].parse(tuple(fields.pop("fallback_on", ())))
+        fallback_on = _failures(fields.pop("fallback_on", None))
         resume, guards = (_parsed(name, fields.pop(name, None)) for name in ("resume", "guards"))
         extra_body = fields.pop("extra_body", None)
         extra_headers = fields.pop("extra_headers", None)
@@ -101,7 +103,7 @@ class Call:
             ),
             limits=_limits(timeout),
             max_attempts=max_attempts,
-            fallback_on=frozenset(fallback_on),
+            fallback_on=fallback_on,
             resume=resume,
             guards=guards,
         )
@@ -136,7 +138,34 @@ def _parsed(name: str, value: str | None) -> str | None:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _limits(timeout: float | Limits | None) -> Limits:
-    if timeout is None:
-        return UNSAID
-    return timeout if isinstance(timeout, Limits) else Limits(total=timeout)
+def _failures(value: object) -> frozenset[str]:
+    if not isinstance(value, str | Iterable):
+        value = () if value is None else value
+    elif not isinstance(value, str):
+        value = tuple(value)
+    try:
+        return frozenset(ROUTING["fallbackOn"].parse(value))
+    except ValueError as error:
+        raise ValueError(f"fallback_on: {error}") from None
+
+
+def _limits(timeout: object) -> Limits:
+    if timeout is None or isinstance(timeout, Limits):
+        return timeout or UNSAID
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ValueError(f"timeout: must be a positive number of seconds, or Limits(…), not {timeout!r}")
+    return Limits(total=timeout)
+
+
+def capabilities(needs: str | Iterable[str]) -> frozenset[Capability]:
+    """What `plan(needs=…)` names.
+
+    Raises:
+        ValueError: for what is no capability.
+    """
+    wanted = (needs,) if isinstance(needs, str) else tuple(needs)
+    if unknown := [need for need in wanted if need not in list(Capability)]:
+        near = difflib.get_close_matches(str(unknown[0]), list(Capability), 1)
+        hint = f"did you mean {near[0]}?" if near else "there are no others"
+        raise ValueError(f"needs: {unknown[0]!r} is not one of {', '.join(Capability)}; {hint}")
+    return frozenset(map(Capability, wanted))

@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from provider_router import limits as numbers
-from provider_router.chat import ChatChunk
+from provider_router.chat import Capability, ChatChunk
 from provider_router.dialects.dialect import Sign
 from provider_router.errors import (
     Attempt,
@@ -230,6 +230,9 @@ class Failover:
             return self._fail(error, now)
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
+        special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
+        if error.failure is Failure.CAPABILITY and len(special) == 1:  # of several nobody knows which it was
+            self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)
         if row.next or error.failure in self.policy.fallback_on:
@@ -334,7 +337,9 @@ def _interrupted(error: ProviderError) -> StreamInterrupted:
 def _nobody(plan: Plan, retry_after: float | None) -> NoCandidates:
     reasons = [f"{step.provider}: {step.reason or step.state}" for step in plan]
     message = "no provider can be asked"
-    if reasons:
+    if reasons and all(step.reason == "disabled" for step in plan):
+        message = f"every provider is disabled: `prouter provider enable {next(iter(plan)).provider}` lets it be asked"
+    elif reasons:
         message += " (" + "; ".join(reasons[:10]) + ("; …" if len(reasons) > 10 else "") + ")"
     else:
         message += ": none is configured"

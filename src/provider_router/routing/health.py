@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from random import Random
 from typing import Final
@@ -88,6 +89,7 @@ class Health:
         self._checks: set[str] = set()
         self._speeds: OrderedDict[Key, Speed] = OrderedDict()
         self._served: OrderedDict[str, tuple[str, float]] = OrderedDict()  # by a conversation's prefix
+        self._refused: dict[tuple[str, str | None], set[str]] = {}
         self._tests: dict[tuple[str, str], float] = {}
         self._heard_tests: dict[str, float] = {}
         self.in_flight: dict[str, int] = {}
@@ -243,6 +245,14 @@ class Health:
         provider, at = self._served.get(prefix, ("", 0.0))
         return provider if provider and now - at < numbers.AFFINITY_MEMORY else None
 
+    def learn(self, key: Key, capability: str) -> None:
+        """A candidate has refused what only this capability needs."""
+        self._refused.setdefault((key.provider, key.model), set()).add(capability)
+
+    def refused(self, key: Key) -> AbstractSet[str]:
+        """The capabilities that a candidate declares and has refused."""
+        return self._refused.get((key.provider, key.model), frozenset())
+
     def check_answered(self, endpoint: str) -> None:
         """A check beside a running call was answered here: from now on a silent check means something."""
         if endpoint not in self._checks:
@@ -268,6 +278,7 @@ class Health:
         self._busy.pop(endpoint, None)
         self._models = {key: b for key, b in self._models.items() if key[0] != endpoint}
         self._missing = {key: hold for key, hold in self._missing.items() if key[0] != provider}
+        self._refused = {key: refused for key, refused in self._refused.items() if key[0] != provider}
 
     # What processes tell each other
 

@@ -157,7 +157,7 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
                 skipped.append(entry)
             else:
                 found.append(entry)
-        found = [_conditioned(candidate, health, now, at) for candidate in found]
+        found = [_conditioned(candidate, needs, health, now, at) for candidate in found]
         found.sort(key=lambda candidate: _rank(candidate, snapshot, needs))
         for _, equal in groupby(found, key=lambda candidate: _rank(candidate, snapshot, needs)):
             group = list(equal)
@@ -254,8 +254,10 @@ def _judge(
     )
 
 
-def _conditioned(candidate: Candidate, health: Health, now: float, at: datetime) -> Candidate:
+def _conditioned(candidate: Candidate, needs: Needs, health: Health, now: float, at: datetime) -> Candidate:
     condition = health.condition(candidate.key, now, max_parallel=candidate.max_parallel)
+    if condition.state is State.READY and (refused := sorted(needs.capabilities & health.refused(candidate.key))):
+        condition = Condition(State.DOUBTED, f"has refused {', '.join(refused)} before")
     if condition.state is State.READY:
         return candidate
     return evolve(candidate, state=condition.state, reason=condition.reason, until=moment(condition, now=now, at=at))

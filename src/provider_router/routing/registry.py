@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from provider_router import home
 from provider_router import limits as numbers
 from provider_router.chat import Capability
 from provider_router.errors import ConfigError, Failure, ProviderError, UnknownProvider
-from provider_router.providers.provider import Provider
+from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
 from provider_router.routing.snapshot import ProviderView, Snapshot
@@ -281,7 +281,17 @@ class ProviderRegistry:
                 listed = []
             live.first_model = next((model.id for model in listed if model.chat), None)
             live.listed_at = now
+            self.take_slots(live, listed)
         return live.first_model
+
+    def take_slots(self, live: LiveProvider, listed: Sequence[ModelInfo]) -> None:
+        """A backend that says how many calls it serves at once is sent no more, unless somebody configured it."""
+        reported = max((model.parallel for model in listed if model.parallel), default=None)
+        view = self._views.get(live.provider.id)
+        if reported is None or view is None or view.max_parallel is not None or live.retired:
+            return
+        self._views[view.id] = evolve(view, max_parallel=reported)
+        self._publish()
 
     def get(self, id: str) -> Provider:
         """The live provider with this id.

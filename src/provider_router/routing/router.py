@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Never, Self, Unpack
 
 from attrs import evolve, frozen
 
@@ -21,7 +22,7 @@ from provider_router.limits import UNSAID, ZONES
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
 from provider_router.routing.breaker import Condition, State
-from provider_router.routing.call import Call, CallOptions
+from provider_router.routing.call import Call, CallOptions, capabilities
 from provider_router.routing.driver import ChatDriver, PassThroughDriver
 from provider_router.routing.failover import Failover
 from provider_router.routing.health import Health, Key
@@ -35,7 +36,7 @@ from provider_router.routing.stream_driver import StreamDriver
 from provider_router.routing.walk import Policy
 from provider_router.routing.watch import Clock
 
-NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`, or pass providers=[…] to the Router"
+NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`"
 
 
 @frozen(kw_only=True)
@@ -85,7 +86,12 @@ class AsyncRouter:
         clock: Clock = time.monotonic,
         seed: int | None = None,
         share_health: bool = True,
+        **unknown: Never,
     ) -> None:
+        for name in unknown:
+            known = ("database", "providers", "plugins", "clock", "seed", "share_health")
+            near = difflib.get_close_matches(name, known, 1)
+            raise TypeError(f"a Router takes no {name!r}{f'; did you mean {near[0]}?' if near else ''}")
         self._clock = clock
         self._rng = random.Random(seed)  # noqa: S311 - jitter, no secret
         self._budget = RetryBudget()
@@ -201,7 +207,7 @@ class AsyncRouter:
                 provider=provider,
                 fallback=fallback,
                 zone=zone,
-                capabilities=frozenset(Capability(need) for need in needs),
+                capabilities=capabilities(needs),
             ),
             await self.registry.refresh(),
         )
@@ -246,7 +252,9 @@ class AsyncRouter:
         self.registry.get(provider)
         live = self.registry.take(provider)
         try:
-            return await live.provider.models()
+            listed = await live.provider.models()
+            self.registry.take_slots(live, listed)
+            return listed
         finally:
             await self.registry.give_back(live)
 
@@ -299,7 +307,9 @@ class AsyncRouter:
 
     def _plan(self, needs: Needs, snapshot: Snapshot) -> Plan:
         if not snapshot.providers:
-            raise NoCandidates(NOTHING_CONFIGURED)
+            error = NoCandidates(NOTHING_CONFIGURED)
+            error.add_note("In Python, Router(providers=[…]) needs no configuration.")
+            raise error
         return planning.plan(
             needs,
             snapshot,
