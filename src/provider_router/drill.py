@@ -38,7 +38,7 @@ class _Faulty(OpenAICompatibleProvider):
 
     type: ClassVar[str] = "drill"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    limits: ClassVar[Limits] = Limits(timeout=3.0, first_token=3.0, idle=3.0, connect=3.0)
+    limits: ClassVar[Limits] = Limits(timeout=1.5, first_token=1.5, idle=1.5, connect=1.5)
 
 
 @frozen(kw_only=True)

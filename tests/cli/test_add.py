@@ -87,3 +87,17 @@ def test_on_a_terminal_it_offers_an_id_a_key_and_links(dialogue, admin: Admin) -
         code, seen = typed.ends()
         assert "linked a, b" in typed.stdout
     assert ["a", "b"] == [link.model_id for link in admin.links.models_for("loft")]
+
+
+def test_a_rejected_key_is_told_with_what_to_do_next(prouter, admin: Admin) -> None:
+    with Backend(models=("a",), api_key="sk-right") as backend:
+        result = prouter("add", backend.url, "--config", "apiKey=sk-wrong", "--id", "x")
+        assert (0, "added x\n") == (result.exit_code, result.stdout)
+        assert "prouter provider config x apiKey --stdin" in result.stderr
+        assert "prouter test x" in result.stderr
+        assert "prouter chat" not in result.stderr
+
+
+def test_looking_at_another_server_says_nothing_of_lm_studio(process, admin: Admin) -> None:
+    with Backend(models=("a",)) as backend:
+        assert "LM Studio" not in process("add", backend.url).stderr

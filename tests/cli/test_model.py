@@ -83,3 +83,8 @@ def test_on_a_terminal_a_removal_is_asked_about(dialogue, admin: Admin, desk: Ba
         typed.types(said)
         assert 0 == typed.ends()[0]
         assert left == ("qwen3" in admin.models)
+
+
+def test_an_alias_of_nothing_does_not_name_itself(prouter) -> None:
+    said = prouter("model", "add", "fast", "--alias-of", "fest").stderr
+    assert "There is no model 'fest': there is none yet. Add it first." in said

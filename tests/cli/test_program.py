@@ -262,3 +262,53 @@ def test_on_a_terminal_long_texts_are_wrapped(dialogue) -> None:
     code, seen = dialogue("types", "lm-studio", shown=True).ends()
     assert 0 == code
     assert all(len(line) <= 80 for line in seen.splitlines())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("list", "provider list", "model list", "settings list", "settings get routing.zone", "settings explain open"),
+        *("provider show x", "provider config x", "model default x", "plan", "chat hi", "status", "test", "types", ""),
+    ],
+)
+def test_looking_creates_no_database(prouter, tmp_path: Path, command: str) -> None:
+    path = tmp_path / "typo" / "some.db"
+    result = prouter("--db", str(path), *command.split())
+    assert not path.parent.exists()
+    assert command == "types" or f"{path} " in result.output
+    assert command == "types" or "does not exist yet" in result.output
+    assert "does not exist" not in prouter("--db", str(path), *command.split(), "--json").stderr
+
+
+def test_a_change_creates_the_database_and_its_folder(prouter, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "some.db"
+    result = prouter("--db", str(path), "model", "add", "qwen3")
+    assert (0, True) == (result.exit_code, path.exists())
+    assert "does not exist" not in result.stderr
+
+
+def test_what_stands_before_a_command_may_follow_it(process, prouter, tmp_path: Path, desk: Backend) -> None:
+    logged = process("-v", "chat", "hi").stderr.splitlines()
+    assert 2 == len(logged)
+    for arguments in (("chat", "hi", "-v"), ("--verbose", "chat", "-v", "hi")):
+        assert len(logged) == len(process(*arguments).stderr.splitlines())
+    path = tmp_path / "other.db"
+    assert str(path) in prouter("list", "--db", str(path)).stderr
+
+
+def test_with_every_provider_disabled_the_error_says_how_to_enable_one(prouter, admin: Admin, desk: Backend) -> None:
+    admin.providers.disable("desk")
+    result = prouter("chat", "hi")
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "every provider is disabled: `prouter provider enable desk`" in result.stderr
+
+
+def test_no_error_of_the_command_speaks_of_python(prouter) -> None:
+    for arguments in (("chat", "hi"), ("plan",), ("test",)):
+        assert "providers=" not in prouter(*arguments).stderr
+
+
+def test_a_reason_names_the_provider_once(prouter, admin: Admin, desk: Backend) -> None:
+    admin.providers.edit("desk", config={"apiKey": "env:PELICAN_KEY_THAT_IS_NOT_SET"})
+    said = prouter("chat", "hi").stderr
+    assert "desk: option apiKey: " in said

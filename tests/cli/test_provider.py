@@ -220,3 +220,48 @@ def test_the_plan_tells_the_order_and_why(prouter, answer, admin: Admin, desk: B
     assert "lacks audio" in prouter("plan", "--needs", "audio").stdout
     assert "Nobody can be asked." in prouter("plan", "--needs", "audio").stderr
     assert 2 == prouter("plan", "--needs", "magic").exit_code
+
+
+def test_headers_are_set_one_by_one_or_as_a_whole(prouter, answer, admin: Admin, desk: Backend) -> None:
+    config = admin.providers.config("desk")
+    prouter("provider", "config", "desk", "headers", "A=1")
+    prouter("provider", "edit", "desk", "--config", "headers=B=2", "--config", "headers=C=3", "--no-check")
+    assert {"A", "B", "C"} == set(config.get("headers"))
+    assert ("***\n", "***") == (
+        prouter("provider", "config", "desk", "headers.A").stdout,
+        answer("provider", "config", "desk", "headers.A"),
+    )
+    result = prouter("provider", "config", "desk", "headers", '{"C": "***", "D": "4"}')
+    assert {"C", "D"} == set(config.get("headers"))
+    assert "headers was replaced as a whole, without A, B" in result.stderr
+    assert "" == prouter("provider", "config", "desk", "--unset", "headers.C").stderr
+    assert "" == prouter("provider", "edit", "desk", "--no-check", "--unset", "headers.D").stderr
+    assert "headers" not in config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--config", "headers=A=1", "--config", "headers.A=2"), 2, "headers.A is given twice"),
+        (("--config", "timeout=1m", "--config", "timeout=2m"), 2, "timeout is given twice"),
+        (("--config", "base_url=http://a/v1", "--config", "baseURL=http://b/v1"), 2, "baseURL is given twice"),
+        (("--config", "headers.A=***"), 1, "headers.A: *** stands for"),
+        (("--config", "headers=nonsense"), 1, "headers: has to be a mapping: NAME=VALUE, or JSON"),
+        (("--unset", "headers.A"), 1, "no option 'headers.A' set"),
+        (("--config", "baseURL=http://a/v1", "--unset", "baseURL"), 2, "baseURL is given twice"),
+        (("--unset", "nonsense"), 1, "no option 'nonsense' set"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(prouter, desk: Backend, arguments: tuple[str, ...], code: int, says: str) -> None:
+    result = prouter("provider", "edit", "desk", "--no-check", *arguments)
+    assert (code, "") == (result.exit_code, result.stdout)
+    assert says in result.stderr
+
+
+def test_a_measured_time_is_in_seconds(answer, desk: Backend) -> None:
+    (checked,) = answer("test")
+    (asked,) = answer("chat", "hi")["attempts"]
+    plugins = answer("plugin", "list")
+    assert 0 < checked["duration"] < 5
+    assert 0 < asked["duration"] < 5
+    assert all(0 < plugin["duration"] < 30 for plugin in plugins)

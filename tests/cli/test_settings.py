@@ -48,3 +48,18 @@ def test_a_bad_setting_is_told(prouter, admin: Admin, key: str, value: str, says
     assert (1, "") == (result.exit_code, result.stdout)
     assert says in result.stderr
     assert 0 == admin.revision
+
+
+def test_a_setting_that_nothing_reads_yet_is_kept_and_says_so(prouter, answer, admin: Admin) -> None:
+    result = prouter("settings", "set", "server.port", "8080")
+    assert (0, "server.port: 8080\n") == (result.exit_code, result.stdout)
+    assert "server.port is not used yet by this version" in result.stderr
+    for command in (("settings", "list", "--set"), ("settings", "explain", "server.port")):
+        assert "not used yet by this version" in prouter(*command).stdout
+    used = {setting["key"]: setting["used"] for setting in answer("settings", "list")}
+    assert (False, False, False, True) == (
+        used["server.port"],
+        used["logging.level"],
+        used["system.autoStart"],
+        used["routing.zone"],
+    )

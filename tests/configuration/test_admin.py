@@ -6,22 +6,58 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from provider_router.configuration.admin import Admin
-from provider_router.errors import InvalidConfig
+from provider_router.errors import InvalidConfig, UnknownModel
 from provider_router.providers.plugins import Plugins
+from provider_router.providers.secrets import FileKeeper
 from provider_router.store import ChangeRecord, Store
 
 
 def test_nothing_is_opened_before_first_use(admin: Admin, path: Path) -> None:
     assert admin.path == path
-    assert not path.exists()
-    assert admin.revision == 0
+    assert (admin.revision, admin.providers.list(), admin.settings.get("routing.maxWait")) == (0, (), 30000)
+    with pytest.raises(UnknownModel):
+        admin.models.get("qwen3")
+    assert not path.parent.exists()
+    admin.models.add("qwen3")
     assert path.exists()
+    assert admin.revision == 1
+
+
+def test_what_another_process_creates_meanwhile_is_seen(admin: Admin, path: Path) -> None:
+    assert len(admin.models) == 0
+    with Admin(path) as other:
+        other.models.add("qwen3")
+    assert "qwen3" in admin.models
+
+
+def test_the_first_change_empties_the_bin_of_what_is_too_old(
+    open_admin: Callable[..., Admin], keeper: FileKeeper
+) -> None:
+    past = FileKeeper(keeper.path, clock=lambda: time.time() - 8 * 24 * 3600)
+    keeper.remove(new := keeper.put("sk-new", owner="desk/apiKey"))
+    past.remove(old := past.put("sk-old", owner="desk/apiKey"))
+    admin = open_admin()
+    assert len(admin.providers) == 0
+    assert keeper.owner(old) is not None
+    admin.models.add("qwen3")
+    assert (keeper.owner(old), keeper.owner(new)) == (None, "desk/apiKey")
+
+
+def test_a_keeper_that_cannot_be_read_keeps_no_change_from_being_made(
+    admin: Admin, keeper: FileKeeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper.path.parent.mkdir(parents=True, exist_ok=True)
+    keeper.path.write_text("{")
+    admin.models.add("qwen3")
+    assert "removed secrets stay in their bin" in caplog.text
+    assert "qwen3" in admin.models
 
 
 def test_it_opens_anew_after_it_was_closed(admin: Admin, desk: str) -> None:

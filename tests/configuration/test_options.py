@@ -169,7 +169,7 @@ def test_a_mapping_that_is_set_again_keeps_what_is_masked_and_loses_what_is_left
 ) -> None:
     config = admin.providers.config(desk)
     config.set("headers", {"A": SECRET, "B": OTHER})
-    config.set("headers", {"A": "***", "C": "sk-third-value", "D": "***"})
+    config.set("headers", {"A": "***", "C": "sk-third-value"})
     built = config.build_config().headers
     assert {name: value.reveal() for name, value in built.items()} == {"A": SECRET, "C": "sk-third-value"}
     assert len(keeper.ids()) == 2
@@ -185,6 +185,36 @@ def test_a_mask_never_overwrites_a_secret(admin: Admin, desk: str, mask: str) ->
     assert config.set_many({"apiKey": mask}).touched == ()
     assert admin.revision == revision
     assert config.build_config().api_key.reveal() == SECRET
+
+
+def test_a_mask_of_what_is_not_there_is_refused(admin: Admin, desk: str) -> None:
+    config = admin.providers.config(desk)
+    with pytest.raises(InvalidConfig) as refused:
+        config.set_many({"apiKey": "***", "headers": {"A": "***"}})
+    assert ["apiKey", "headers.A"] == sorted(problem.partition(":")[0] for problem in refused.value.problems)
+    assert "give the secret itself" in refused.value.problems[0]
+
+
+def test_one_of_a_mapping_is_read_set_and_unset_alone(admin: Admin, desk: str, keeper: FileKeeper) -> None:
+    config = admin.providers.config(desk)
+    config.set_many({"headers.A": SECRET, "headers.B": "env:PELICAN"})
+    assert ("***", "env:PELICAN", None) == tuple(config.get(f"headers.{name}") for name in "ABC")
+    assert ("headers.A" in config, "headers.C" in config, "timeout.A" in config) == (True, False, False)
+    config.set("headers.B", OTHER)
+    config.unset("headers.A")
+    assert {"B": OTHER} == {name: value.reveal() for name, value in config.build_config().headers.items()}
+    assert 1 == len(keeper.ids())
+    with pytest.raises(ConfigError, match=r"no option 'headers\.b' set: did you mean headers\.B"):
+        config.unset("headers.b")
+    config.unset("headers.B")
+    assert "headers" not in config
+
+
+def test_one_of_a_mapping_and_the_whole_of_it_are_joined(admin: Admin, desk: str) -> None:
+    config = admin.providers.config(desk)
+    config.set("headers.Old", SECRET)
+    config.set_many({"headers": {"A": SECRET}, "headers.B": OTHER})
+    assert {"A": "***", "B": "***"} == config.get("headers")
 
 
 def test_a_mask_is_no_secret_for_a_new_provider(admin: Admin) -> None:

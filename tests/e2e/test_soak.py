@@ -25,7 +25,7 @@ TEXT = "A pelican stands on the quay, as large as a small child."
 GROWTH = 5 * 1024 * 1024  # bytes
 
 durations = pytest.mark.parametrize(
-    "seconds", [pytest.param(2.0, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.soak)]
+    "seconds", [pytest.param(1.0, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.soak)]
 )
 
 # In a process of their own, since they remember every request.

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from provider_router.chat import Capability
+from provider_router.chat import Capability, ChatFields
+from provider_router.chat.request import CALL_OPTIONS
 from provider_router.limits import Limits
-from provider_router.routing.call import Call
+from provider_router.routing.call import Call, CallOptions, capabilities
 from provider_router.routing.snapshot import RoutingSettings
 
 
@@ -38,8 +39,10 @@ def test_a_timeout_in_seconds_is_the_total_and_limits_are_taken_as_they_are() ->
         ({"fallback_on": ["nonsense"]}, "nonsense"),
         ({"resume": "maybe"}, "resume"),
         ({"guards": "maybe"}, "guards"),
-        ({"timeout": 0}, "total: must be a positive number of seconds"),
-        ({"timeout": -1}, "total: must be a positive number of seconds"),
+        ({"fallback_on": 3}, "fallback_on: 3 is no list"),
+        ({"timeout": 0}, "timeout: must be a positive number of seconds"),
+        ({"timeout": -1}, "timeout: must be a positive number of seconds"),
+        ({"timeout": "30s"}, "timeout: must be a positive number of seconds, or Limits.*, not '30s'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(options: dict[str, Any], message: str) -> None:
@@ -47,9 +50,40 @@ def test_what_cannot_be_meant_is_refused_by_name(options: dict[str, Any], messag
         call(**options)
 
 
-def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(TypeError, match="temperature"):
-        call(temprature=0.5)
+@pytest.mark.parametrize(
+    ("option", "near"), [("temprature", "temperature"), ("guard", "guards"), ("resumee", "resume"), ("zones", "zone")]
+)
+def test_an_unknown_option_is_refused_with_the_nearest_name(option: str, near: str) -> None:
+    with pytest.raises(TypeError, match=rf"did you mean {near}\?"):
+        call(**{option: 0.5})
+
+
+def test_every_option_of_a_call_is_known_to_the_hint() -> None:
+    assert CALL_OPTIONS == CallOptions.__annotations__.keys() - ChatFields.__annotations__.keys()
+
+
+def test_a_stream_is_no_option() -> None:
+    with pytest.raises(TypeError, match=r"with router\.stream"):
+        Call.of("hi", {"stream": True}, stream=False)  # type: ignore[typeddict-unknown-key]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["content_policy, bad_request", ["content_policy", "bad_request"], {"content_policy", "bad_request"}],
+    ids=["text", "list", "set"],
+)
+def test_failure_classes_are_a_list_or_a_text_with_commas(said: Any) -> None:
+    assert call(fallback_on=said).fallback_on == {"content_policy", "bad_request"}
+    assert call(fallback_on="content_policy").fallback_on == {"content_policy"}
+    assert call(fallback_on=None).fallback_on == frozenset()
+
+
+def test_a_capability_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    assert capabilities("vision") == {Capability.VISION}
+    with pytest.raises(ValueError, match=r"'visoin' is not one of chat, .*; did you mean vision"):
+        capabilities(["chat", "visoin"])
+    with pytest.raises(ValueError, match="there are no others"):
+        capabilities(["42"])
 
 
 def test_a_stream_needs_a_backend_that_streams() -> None:

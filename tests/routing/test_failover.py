@@ -686,7 +686,7 @@ def test_nobody_configured_nobody_asked(scene: Any) -> None:
     error = request.start().error
     assert isinstance(error, NoCandidates)
     assert error.skipped == request.plan.skipped
-    assert str(error) == "no provider can be asked (a: disabled)"
+    assert str(error) == "every provider is disabled: `prouter provider enable a` lets it be asked"
 
 
 def test_without_any_provider_the_message_says_so(scene: Any) -> None:

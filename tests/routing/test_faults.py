@@ -120,7 +120,7 @@ async def test_a_stream_fares_as_the_table_says(fault: Fault, others: str, quick
             assert router.registry.health.in_flight == {}
 
 
-@pytest.mark.parametrize("fault", PLAIN, ids=named)
+@pytest.mark.parametrize("fault", [fault for fault in PLAIN if "date" not in fault.name], ids=named)
 def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any, hasty: Any) -> None:
     with (
         company(fault, fault.plain, "healthy second", quick, hasty) as providers,
@@ -135,7 +135,7 @@ def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any, hasty: Any) 
         check(fault, fault.plain, "healthy second", attempts, raised)
 
 
-@pytest.mark.parametrize("fault", STREAM, ids=named)
+@pytest.mark.parametrize("fault", [fault for fault in STREAM if "date" not in fault.name], ids=named)
 def test_the_blocking_face_streams_the_same(fault: Fault, quick: Any, hasty: Any) -> None:
     with (
         company(fault, fault.stream, "healthy second", quick, hasty) as providers,

@@ -10,12 +10,13 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from provider_router import ProviderError, Router, StreamInterrupted
+from provider_router import AsyncRouter, NoCandidates, ProviderError, Router, StreamInterrupted
 from provider_router.backends import Backend, answers, broken, silent, status
 
 LONG = " ".join(f"word{number}" for number in range(300))
@@ -185,3 +186,18 @@ def test_ctrl_c_ends_a_waiting_call_at_once_and_breaks_it_off_upstream() -> None
         assert time.monotonic() - begun < 10
         assert one.wait_until(lambda backend: backend.hang_ups == 1)
     assert (out, err) == ("interrupted\n", "")
+
+
+@pytest.mark.parametrize("make", [Router, AsyncRouter])
+def test_an_unknown_argument_is_refused_with_the_nearest_name(make: Any) -> None:
+    with pytest.raises(TypeError, match=r"a Router takes no 'provider'; did you mean providers\?"):
+        make(provider=[])
+    with pytest.raises(TypeError, match=r"a Router takes no 'zzz'$"):
+        make(zzz=1)
+
+
+def test_python_is_told_that_no_configuration_is_needed(prouter_home: Path) -> None:
+    with Router() as router, pytest.raises(NoCandidates, match="run `prouter add`") as nobody:
+        router.chat("hi")
+    assert "providers" not in str(nobody.value)
+    assert any("Router(providers=[…])" in note for note in nobody.value.__notes__)

@@ -28,13 +28,15 @@ class Cage(BaseHTTPRequestHandler):
                 self.answer(503, {"error": "The parrot sleeps."})
             case "hum", _:
                 self.answer(200, {"hum": True})
+            case "cough", _:
+                self.answer(200, text='{"word": "Pretty')
             case line, "/say":
                 self.answer(200, {"reply": line, "words": len(line.split())})
             case line, _:
                 self.answer(200, *({"word": f"{word} "} for word in line.split()), {"end": True})
 
-    def answer(self, status: int, *lines: object) -> None:
-        body = "\n".join(json.dumps(line) for line in lines).encode()
+    def answer(self, status: int, *lines: object, text: str = "") -> None:
+        body = (text or "\n".join(json.dumps(line) for line in lines)).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -70,7 +72,9 @@ async def test_it_answers_plainly_and_in_a_stream(parrot: Parrot, cage: Threadin
     assert {"line": "Pretty bird", "voice": "loud", "pitch": 3} == cage.asked[0]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("line", "failure"), [("sleep", Failure.SERVER), ("hum", Failure.MALFORMED)])
+@pytest.mark.parametrize(
+    ("line", "failure"), [("sleep", Failure.SERVER), ("hum", Failure.MALFORMED), ("cough", Failure.MALFORMED)]
+)
 async def test_its_errors_have_their_class(line: str, failure: Failure, parrot: Parrot) -> None:
     async with AsyncRouter(providers=[parrot]) as router:
         with pytest.raises(ProviderError) as plain:

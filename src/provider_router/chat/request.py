@@ -66,7 +66,19 @@ _FIELDS = frozenset(ChatFields.__annotations__)
 _KNOWN = _FIELDS | {"model", "messages", "stream"}
 # What a call takes beside the fields, for the hint at a misspelt one.
 CALL_OPTIONS = frozenset(
-    "model provider fallback zone timeout max_attempts fallback_on resume guards extra_body extra_headers".split()
+    [
+        "model",
+        "provider",
+        "fallback",
+        "zone",
+        "timeout",
+        "max_attempts",
+        "fallback_on",
+        "resume",
+        "guards",
+        "extra_body",
+        "extra_headers",
+    ]
 )
 
 

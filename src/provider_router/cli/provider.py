@@ -288,12 +288,14 @@ def _tell_replaced(
     """Say what went because a mapping was given as a whole."""
     for key, value in before.items():
         now = after.get(key)
-        if key not in meant and isinstance(value, Mapping) and isinstance(now, Mapping):
-            if gone := [part for part in value if part not in now and f"{key}.{part}" not in meant]:
-                terminal.note(
-                    f"{key} was replaced as a whole, without {', '.join(gone)}. {key}.NAME VALUE sets one and leaves "
-                    "the others."
-                )
+        if key in meant or not isinstance(value, Mapping) or not isinstance(now, Mapping):
+            continue
+        gone = [part for part in value if part not in now and f"{key}.{part}" not in meant]
+        if gone:
+            terminal.note(
+                f"{key} was replaced as a whole, without {', '.join(gone)}; to set one and leave the others: "
+                f"{key}.NAME=VALUE"
+            )
 
 
 def _texts(admin: Admin, id: str) -> dict[str, str]:

@@ -128,28 +128,46 @@ class HTTPProvider(Provider):
         finally:
             await exchange.aclose()
 
-    async def lines(self, path: str, body: ChatRequest | Mapping[str, Any]) -> AsyncGenerator[list[bytes]]:
-        """The lines (NDJSON) that answer this body, as many at once as one arrival brought, empty ones left out.
+    async def lines(self, path: str, body: ChatRequest | Mapping[str, Any]) -> AsyncGenerator[list[Any]]:
+        """What the lines (NDJSON) that answer this body say, as many at once as one arrival brought.
+
+        They come decoded, empty ones left out: so a line that is no JSON is the backend's fault and never looks like
+        a crash of the provider type.
 
         Raises:
+            MalformedAnswer: for a line that is no JSON; what came before it has been handed out.
             ProviderError: of the class that fits.
         """
         exchange = await self._send("POST", path, body, accept="application/x-ndjson")
         try:
             rest: list[bytes] = []
-            while piece := await exchange.read():
-                head, cut, tail = piece.rpartition(b"\n")
+            more = True
+            while more:
+                piece = await exchange.read()
+                more = bool(piece)
+                head, cut, tail = piece.rpartition(b"\n") if more else (b"", b"\n", b"")
                 if not cut:
                     rest.append(piece)
                     continue
-                lines = [line for line in b"".join([*rest, head]).split(b"\n") if line.strip()]
+                said, fault = self._said(b"".join([*rest, head]))
                 rest = [tail] if tail else []
-                if lines:
-                    yield lines
-            if line := b"".join(rest).strip():
-                yield [line]
+                if said:
+                    yield said
+                if fault is not None:
+                    raise fault
         finally:
             await exchange.aclose()
+
+    def _said(self, data: bytes) -> tuple[list[Any], MalformedAnswer | None]:
+        """What lines say, up to the first that is no JSON."""
+        said: list[Any] = []
+        for line in data.split(b"\n"):
+            if line.strip():
+                try:
+                    said.append(self._json(line))
+                except MalformedAnswer as error:
+                    return said, error
+        return said, None
 
     # How they do it
 

@@ -165,7 +165,9 @@ class Driver(ABC):
         """Watch one attempt's silence from beside it."""
         machine = self.machine
         while True:
-            await anyio.sleep(max(0.0, machine.deadline() - self._clock()))
+            with anyio.move_on_after(machine.deadline() - self._clock()):
+                # That the request is out draws the limits nearer: they bound silence, not the way there.
+                await (anyio.sleep_forever() if watch.out.is_set() else watch.out.wait())
             now = self._clock()
             if now < machine.deadline():
                 continue

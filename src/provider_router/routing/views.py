@@ -65,7 +65,7 @@ def provider_view(
 
 def broken_view(record: ProviderRecord, links: Sequence[LinkRecord], error: ConfigError) -> ProviderView:
     """What a snapshot holds of a provider that cannot be made: why."""
-    problems = getattr(error, "problems", ()) or (str(error).splitlines()[0],)
+    problems = getattr(error, "problems", ()) or (str(error).splitlines()[0].removeprefix(f"{record.id}, "),)
     return ProviderView(
         id=record.id,
         type=record.type,

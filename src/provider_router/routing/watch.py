@@ -19,6 +19,7 @@ class Watch:
     def __init__(self, machine: Failover, clock: Clock, *, provider: str, zone: str | None) -> None:
         self.verdict: ProviderRouterError | None = None
         self.scope: anyio.CancelScope | None = None
+        self.out = anyio.Event()  # the request is out
         self._machine = machine
         self._clock = clock
         self._provider = provider
@@ -40,6 +41,7 @@ class Watch:
 
     def sent(self) -> None:
         self._machine.sent(self._clock())
+        self.out.set()
 
     def head(self) -> None:
         self.arrived()

@@ -18,7 +18,6 @@ from provider_router.plugin import (
     HTTPProvider,
     Usage,
     content_text,
-    decode,
     error_class,
     hookimpl,
     option,
@@ -59,8 +58,7 @@ class Parrot(HTTPProvider):
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         async with aclosing(self.lines("sing", self.asked(request))) as bursts:
             async for burst in bursts:
-                for line in burst:
-                    answer = decode(line)
+                for answer in burst:
                     end = self.part(answer, "end", False)
                     yield ChatChunk.of(finish_reason="stop") if end else ChatChunk.of(self.part(answer, "word"))
 
