@@ -50,7 +50,7 @@ def _is_number(host: object) -> bool:
 def _guard_network(event: str, arguments: tuple[Any, ...]) -> None:
     """Refuse what would leave this machine; an audit hook sees every event loop's and every library's calls."""
     if event == "socket.getaddrinfo":
-        host = arguments[0]
+        host = arguments[0].decode() if isinstance(arguments[0], bytes) else arguments[0]
         if _is_near(host) or _is_number(host):
             return
         if str(host).rstrip(".").endswith(".invalid"):

@@ -68,7 +68,7 @@ async def recognise(address: str, plugins: Plugins, *, longest: float = LONGEST_
     Raises:
         InvalidConfig: it is no address.
     """
-    address = address.strip()
+    given = address = address.strip()
     if "://" not in address:
         address = f"http://{address}"
     found: dict[str, Mapping[str, object]] = {}
@@ -90,7 +90,7 @@ async def recognise(address: str, plugins: Plugins, *, longest: float = LONGEST_
             tasks.start_soon(look, cls)
     if not found:
         if refused:
-            raise refused[0]
+            raise InvalidConfig(f"{given} is no address of a backend:", refused[0].problems)
         return None
     best = min(found, key=lambda name: (plugins.types[name].generic, name))
     models, error = await _listed(plugins, best, found[best])

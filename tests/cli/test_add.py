@@ -47,7 +47,10 @@ def test_a_key_can_be_given_along(prouter, admin: Admin) -> None:
         assert "ok, " in result.stdout
         assert "it wants a key" in result.stderr
         result = prouter("add", backend.url)
-        assert (0, "added openai-compatible-2\n") == (result.exit_code, result.stdout)
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert "is there already: openai-compatible" in result.stderr
+        result = prouter("add", backend.url, "--id", "again")
+        assert (0, "added again\n") == (result.exit_code, result.stdout)
         assert "apiKey --stdin" in result.stderr
 
 
@@ -62,7 +65,7 @@ def test_nothing_at_an_address_is_told_with_the_other_way(prouter, admin: Admin)
 def test_what_is_no_address_is_told(prouter, address: str) -> None:
     result = prouter("add", address)
     assert 1 == result.exit_code
-    assert "baseURL" in result.stderr
+    assert f"Error: {address} is no address of a backend:\n  - baseURL" in result.stderr
 
 
 def test_a_taken_id_is_told(prouter, admin: Admin, desk: Backend) -> None:
@@ -73,7 +76,7 @@ def test_a_taken_id_is_told(prouter, admin: Admin, desk: Backend) -> None:
 def test_on_a_terminal_it_offers_an_id_a_key_and_links(dialogue, admin: Admin) -> None:
     with Backend(models=("a", "b"), api_key="sk-1") as backend:
         typed = dialogue("add", backend.url)
-        typed.reads("apiKey, API key, sent as a bearer token: ")
+        typed.reads("apiKey, API key, sent as a bearer token (Enter: later): ")
         typed.types("sk-1")
         typed.reads("[openai-compatible]: ")
         typed.types("desk")
@@ -101,3 +104,15 @@ def test_a_rejected_key_is_told_with_what_to_do_next(prouter, admin: Admin) -> N
 def test_looking_at_another_server_says_nothing_of_lm_studio(process, admin: Admin) -> None:
     with Backend(models=("a",)) as backend:
         assert "LM Studio" not in process("add", backend.url).stderr
+
+
+@pytest.mark.posix
+def test_on_a_terminal_the_key_may_come_later(dialogue, admin: Admin) -> None:
+    with Backend(api_key="sk-1") as backend:
+        typed = dialogue("add", backend.url, "--id", "desk")
+        typed.reads("(Enter: later): ")
+        typed.types("")
+        code, seen = typed.ends()
+    assert 0 == code
+    assert "prouter provider config desk apiKey --stdin" in seen
+    assert "apiKey" not in admin.providers.config("desk")

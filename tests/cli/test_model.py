@@ -88,3 +88,16 @@ def test_on_a_terminal_a_removal_is_asked_about(dialogue, admin: Admin, desk: Ba
 def test_an_alias_of_nothing_does_not_name_itself(prouter) -> None:
     said = prouter("model", "add", "fast", "--alias-of", "fest").stderr
     assert "There is no model 'fest': there is none yet. Add it first." in said
+
+
+def test_a_provider_that_opens_again_is_told(prouter, admin: Admin, desk: Backend) -> None:
+    for model in ("a", "b"):
+        admin.links.link("desk", model, create=True)
+    assert "desk takes any model name now" in prouter("model", "unlink", "desk", "--all").stderr
+    assert "" == prouter("model", "unlink", "desk", "--all", "--json").stderr
+
+
+def test_an_empty_list_says_why(prouter) -> None:
+    assert "No model is configured." in prouter("model", "list").stderr
+    assert "No such model is configured." in prouter("model", "list", "--capability", "tools").stderr
+    assert "'tool' is not one of chat," in prouter("model", "list", "--capability", "tool").stderr

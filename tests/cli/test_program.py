@@ -199,6 +199,20 @@ def test_a_broken_pipe_is_quiet(desk: Backend) -> None:
     assert (1, "") == (done.returncode, done.stderr)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["list", "chat hi", "chat --stream hi", "--help"])
+def test_a_full_disk_under_the_output_is_told(command: str, desk: Backend) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "provider_router", *command.split()],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (1, "Error: No space left on device\n") == (done.returncode, done.stderr)
+
+
 @pytest.mark.posix
 def test_a_broken_pipe_for_errors_is_quiet_too() -> None:
     read, write = os.pipe()
@@ -312,3 +326,29 @@ def test_a_reason_names_the_provider_once(prouter, admin: Admin, desk: Backend) 
     admin.providers.edit("desk", config={"apiKey": "env:PELICAN_KEY_THAT_IS_NOT_SET"})
     said = prouter("chat", "hi").stderr
     assert "desk: option apiKey: " in said
+
+
+def test_the_help_says_of_each_command_what_it_says_itself(prouter) -> None:
+    told = " ".join(prouter("--help").stdout.split())
+    context = click.Context(program)
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
+        assert command is not None
+        assert f" {name} {command.get_short_help_str(90)}" in told
+
+
+def test_the_help_imports_no_command() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "provider_router", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    ours = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines() if "provider_router" in line}
+    assert {
+        "provider_router",
+        "provider_router.cli",
+        "provider_router.cli.program",
+        "provider_router.cli.terminal",
+    } == ours

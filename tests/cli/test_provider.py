@@ -265,3 +265,23 @@ def test_a_measured_time_is_in_seconds(answer, desk: Backend) -> None:
     assert 0 < checked["duration"] < 5
     assert 0 < asked["duration"] < 5
     assert all(0 < plugin["duration"] < 30 for plugin in plugins)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("timeout", "desk has no option 'timeout' set"),
+        ("headers.A", "desk has no option 'headers.A' set"),
+        ("timeOut", "openai-compatible has no option 'timeOut': did you mean timeout"),
+    ],
+)
+def test_an_option_that_is_not_set_is_told_from_one_that_there_is_not(
+    prouter, desk: Backend, key: str, says: str
+) -> None:
+    assert says in prouter("provider", "config", "desk", key).stderr
+
+
+def test_what_cannot_be_asked_is_named_once(prouter, admin: Admin, desk: Backend) -> None:
+    admin.providers.edit("desk", config={"apiKey": "env:PELICAN_KEY_THAT_IS_NOT_SET"})
+    said = prouter("test", "desk").stdout
+    assert said.startswith("desk: cannot be used: option apiKey: the environment variable ")

@@ -63,3 +63,12 @@ def test_a_setting_that_nothing_reads_yet_is_kept_and_says_so(prouter, answer, a
         used["system.autoStart"],
         used["routing.zone"],
     )
+
+
+def test_nothing_set_is_told(prouter) -> None:
+    assert "Every setting is at its default." in prouter("settings", "list", "--set").stderr
+
+
+def test_a_name_of_another_case_is_near(prouter) -> None:
+    assert "did you mean routing.maxWait?" in prouter("settings", "get", "maxwait").stderr
+    assert "did you mean routing.maxWait" in prouter("settings", "get", "ROUTING.MAXWAIT").stderr

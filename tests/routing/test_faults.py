@@ -14,6 +14,8 @@ import pytest
 from provider_router import AsyncRouter, ProviderError, Router, StreamInterrupted
 from provider_router.backends import FAULTS, Backend, Fault, answers, status
 from provider_router.errors import Attempt, Failure
+from provider_router.limits import SERVER_FAULTS_IN_A_ROW, TIMEOUTS_IN_A_ROW
+from provider_router.routing.health import Effect
 from provider_router.routing.table import TABLE
 
 # A fault of LM Studio's own dialect means its class to that type only; its plugin tests it.
@@ -26,6 +28,8 @@ COMPANY = (
     pytest.param("alone", marks=pytest.mark.soak),
     pytest.param("failing second", marks=pytest.mark.soak),
 )
+# Ten times the limits of whoever is hasty, in seconds.
+LONGEST = 5.0
 
 
 def named(fault: Fault) -> str:
@@ -53,6 +57,37 @@ def company(fault: Fault, expected: str | None, others: str, quick: Any, hasty: 
         yield providers
 
 
+def state_after(failures: list[Failure]) -> str:
+    """How a provider stands after these attempts, one after another."""
+    if len([failure for failure in failures if TABLE[failure].effect is Effect.MODEL_FAULT]) >= SERVER_FAULTS_IN_A_ROW:
+        return "open"
+    match TABLE[failures[-1]].effect:
+        case Effect.ENDPOINT_DOWN:
+            return "open"
+        case Effect.ENDPOINT_FAULT:
+            return "open" if len(failures) >= TIMEOUTS_IN_A_ROW else "ready"
+        case Effect.THROTTLE | Effect.QUOTA:
+            return "throttled"
+        case Effect.AUTH | Effect.MODEL_MISSING:
+            return "flagged"
+        case Effect.BUSY:
+            return "busy"
+        case _:
+            return "ready"
+
+
+async def check_health(router: AsyncRouter, attempts: tuple[Attempt, ...]) -> None:
+    """What must be remembered of everybody, and that nothing is left in flight."""
+    assert router.registry.health.in_flight == {}
+    for state in await router.health():
+        own = [attempt for attempt in attempts if attempt.provider == state.provider]
+        failures = [attempt.failure for attempt in own if attempt.failure is not None]
+        expected = state_after(failures) if failures and own[-1].failure is not None else "ready"
+        assert (state.provider, state.state) == (state.provider, expected)
+        assert bool(state.reason) == (expected != "ready")
+        assert (state.until is not None) == (expected != "ready")
+
+
 def check(fault: Fault, expected: str, others: str, attempts: tuple[Attempt, ...], raised: Exception | None) -> None:
     """What must hold of the attempts and of what the caller got, by the table."""
     if expected == "ok":
@@ -63,6 +98,7 @@ def check(fault: Fault, expected: str, others: str, attempts: tuple[Attempt, ...
     first = [attempt for attempt in attempts if attempt.provider == "first"]
     assert attempts[0].provider == "first"
     assert {attempt.failure for attempt in first} <= set(possible)
+    assert all(attempt.duration < LONGEST for attempt in first)
     failure = Failure(expected)
     row = TABLE[failure]
     assert len(first) <= (1 + max(row.again, 2) if others == "alone" else 1 + row.again)
@@ -95,7 +131,7 @@ async def test_a_plain_call_fares_as_the_table_says(fault: Fault, others: str, q
             except ProviderError as error:
                 raised, attempts = error, error.attempts
             check(fault, fault.plain, others, attempts, raised)
-            assert router.registry.health.in_flight == {}
+            await check_health(router, attempts)
 
 
 @pytest.mark.parametrize("others", COMPANY)
@@ -117,13 +153,14 @@ async def test_a_stream_fares_as_the_table_says(fault: Fault, others: str, quick
             if isinstance(raised, StreamInterrupted):
                 assert raised.text == stream.text
                 assert bool(raised.text) == (fault.name != "tool-call-cut")
-            assert router.registry.health.in_flight == {}
+            await check_health(router, attempts)
 
 
+@pytest.mark.parametrize("others", COMPANY)
 @pytest.mark.parametrize("fault", [fault for fault in PLAIN if "date" not in fault.name], ids=named)
-def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any, hasty: Any) -> None:
+def test_the_blocking_face_fares_the_same(fault: Fault, others: str, quick: Any, hasty: Any) -> None:
     with (
-        company(fault, fault.plain, "healthy second", quick, hasty) as providers,
+        company(fault, fault.plain, others, quick, hasty) as providers,
         Router(providers=providers, seed=1) as router,
     ):
         raised: ProviderError | None = None
@@ -132,13 +169,14 @@ def test_the_blocking_face_fares_the_same(fault: Fault, quick: Any, hasty: Any) 
         except ProviderError as error:
             raised, attempts = error, error.attempts
         assert fault.plain is not None
-        check(fault, fault.plain, "healthy second", attempts, raised)
+        check(fault, fault.plain, others, attempts, raised)
 
 
+@pytest.mark.parametrize("others", COMPANY)
 @pytest.mark.parametrize("fault", [fault for fault in STREAM if "date" not in fault.name], ids=named)
-def test_the_blocking_face_streams_the_same(fault: Fault, quick: Any, hasty: Any) -> None:
+def test_the_blocking_face_streams_the_same(fault: Fault, others: str, quick: Any, hasty: Any) -> None:
     with (
-        company(fault, fault.stream, "healthy second", quick, hasty) as providers,
+        company(fault, fault.stream, others, quick, hasty) as providers,
         Router(providers=providers, seed=1) as router,
     ):
         raised: ProviderError | None = None
@@ -150,4 +188,4 @@ def test_the_blocking_face_streams_the_same(fault: Fault, quick: Any, hasty: Any
         except ProviderError as error:
             raised, attempts = error, error.attempts
         assert fault.stream is not None
-        check(fault, fault.stream, "healthy second", attempts, raised)
+        check(fault, fault.stream, others, attempts, raised)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from provider_router import AsyncRouter, StreamInterrupted
-from provider_router.backends import STALL, Backend, answers, broken, calls, status
+from provider_router.backends import (
+    DONE,
+    STALL,
+    Backend,
+    Request,
+    Step,
+    answers,
+    broken,
+    calls,
+    event,
+    says,
+    status,
+    streams,
+)
 from provider_router.errors import Failure, NotCapable
 
 STORY = "One pelican flew over the quiet harbour."
@@ -62,6 +77,65 @@ async def test_with_nobody_else_the_cut_is_told_as_what_it_was(quick: Any) -> No
                         pass
     assert caught.value.failure is Failure.TRUNCATED
     assert [a.provider for a in caught.value.attempts] == ["a", "b", "b"]
+
+
+async def replayed(quick: Any, *replies: Any) -> tuple[str, StreamInterrupted | None]:
+    """What the caller of a stream has in the end, with these backends one after another."""
+    text, interrupted = "", None
+    with ExitStack() as opened:
+        backends = [opened.enter_context(Backend(reply)) for reply in replies]
+        providers = [quick(str(number), base_url=backend.base_url) for number, backend in enumerate(backends)]
+        async with AsyncRouter(providers=providers) as r:
+            stream = r.stream("hi", model="m", resume="replay")
+            try:
+                async with stream:
+                    async for chunk in stream:
+                        text += chunk.text
+            except StreamInterrupted as error:
+                interrupted = error
+            assert r.registry.health.in_flight == {}
+    if interrupted is None:
+        assert stream.response.finish_reason == "stop"
+    else:
+        assert interrupted.text == text
+        assert interrupted.__notes__ == [str(attempt) for attempt in interrupted.attempts]
+    return text, interrupted
+
+
+async def test_a_replay_that_is_cut_before_it_said_anything_new_is_replayed_by_the_next(quick: Any) -> None:
+    assert await replayed(quick, broken(after=5), broken(after=2), answers(STORY)) == (STORY, None)
+
+
+async def test_a_replay_may_come_whole(quick: Any) -> None:
+    whole = answers(STORY)
+
+    def plain(request: Request) -> Iterator[Step]:
+        yield from says(whole.body(request))(request)
+
+    def one_chunk(request: Request) -> list[Step]:
+        return [event(whole.chunk(request, {"content": STORY}, finish_reason="stop")), DONE]
+
+    assert await replayed(quick, broken(after=4), plain) == (STORY, None)
+    assert await replayed(quick, broken(after=4), streams(one_chunk)) == (STORY, None)
+
+
+async def test_a_replay_that_begins_otherwise_or_ends_early_is_no_success(quick: Any) -> None:
+    def begins_otherwise(request: Request) -> list[Step]:
+        story = answers(STORY)
+        return [event(story.chunk(request, {"content": "Hm. "})), *story.pieces(request), *story.closing(request), DONE]
+
+    for other in (streams(begins_otherwise), answers("One pelican"), answers("One")):
+        text, error = await replayed(quick, broken(after=4), other)
+        assert STORY.startswith(text)
+        assert error is not None
+        assert error.attempts[-1].detail == "another answer"
+
+
+async def test_alone_a_cut_is_told_once(quick: Any) -> None:
+    text, error = await replayed(quick, broken(after=4))
+    assert text
+    assert error is not None
+    assert len(error.__notes__) == 1
 
 
 async def test_tool_calls_are_never_replayed(quick: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from provider_router import AsyncRouter, DeadlineExceeded, Limits, ProviderError, StreamInterrupted
 from provider_router.backends import (
+    FAULTS,
     RESET,
     STALL,
     Backend,
@@ -49,8 +50,6 @@ async def test_a_failure_before_the_first_word_goes_to_the_next_provider(quick: 
 
 
 async def test_role_chunks_of_a_failed_attempt_are_thrown_away(quick: Any) -> None:
-    from provider_router.backends import FAULTS
-
     with FAULTS["role-then-end"].backend() if "role-then-end" in FAULTS else FAULTS["role-then-error"].backend() as one:
         with Backend(answers("two")) as two:
             async with (
@@ -224,3 +223,11 @@ async def test_pings_alone_are_no_answer_at_a_total(quick: Any) -> None:
             with pytest.raises((ProviderError, DeadlineExceeded)):
                 async with r.stream("hi", timeout=Limits(total=1.5)):
                     pass
+
+
+async def test_one_broken_event_is_left_out_and_counted(quick: Any) -> None:
+    with FAULTS["bad-event"].backend() as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi") as stream:
+            text = "".join([chunk.text async for chunk in stream])
+    assert text == STORY
+    assert stream.skipped_events == 1

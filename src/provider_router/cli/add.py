@@ -51,7 +51,7 @@ def add(
     """  # noqa: D301 - \b is click's: do not wrap
     asks = terminal.interactive and not yes
     with terminal.admin() as admin:
-        found = _at(admin, url) if url else _around(terminal, admin)
+        found = _at(admin, url, again=id is not None) if url else _around(terminal, admin)
         if not url and asks and len(found) > 1:
             terminal.note("Which one?")
             wanted = terminal.choose("backend", [(one.address, one.label) for one in found], default=found[0].address)
@@ -72,11 +72,12 @@ def add(
         terminal.result(added, "")
 
 
-def _at(admin: Admin, url: str) -> list[Found]:
+def _at(admin: Admin, url: str, *, again: bool) -> list[Found]:
+    """What runs at an address; `again` even if it is configured already."""
     import anyio
 
     from provider_router.discover import recognise
-    from provider_router.errors import ConfigError
+    from provider_router.errors import AlreadyExists, ConfigError
 
     found = anyio.run(recognise, url, admin.plugins)
     if found is None:
@@ -85,7 +86,18 @@ def _at(admin: Admin, url: str) -> list[Found]:
             f"Nothing that an installed provider type knows answers at {address}. If it will run there later: "
             f"`prouter provider add --type TYPE --id ID --config baseURL={address}`; `prouter types` lists the types."
         )
+    there = _known(admin).get(found.address)
+    if there and not again:
+        raise AlreadyExists(
+            f"{found.label} at {found.address} is there already: {there}. To change it: prouter provider edit {there}; "
+            "to add it a second time, name it with --id."
+        )
     return [found]
+
+
+def _known(admin: Admin) -> dict[object, str]:
+    """The providers by their addresses."""
+    return {admin.providers.config(record.id).get("baseURL"): record.id for record in admin.providers.list()}
 
 
 def _around(terminal: Terminal, admin: Admin) -> list[Found]:
@@ -95,7 +107,7 @@ def _around(terminal: Terminal, admin: Admin) -> list[Found]:
     from provider_router.discover import look_around
     from provider_router.errors import ConfigError
 
-    known = {admin.providers.config(record.id).get("baseURL"): record.id for record in admin.providers.list()}
+    known = _known(admin)
     found = anyio.run(look_around, admin.plugins)
     for one in found:
         if one.address in known:
@@ -165,7 +177,7 @@ def _ask_key(terminal: Terminal, admin: Admin, found: Found, config: dict[str, o
     for info in describe_config(declared):
         if info.sensitive and info.kind == "text":
             if not {info.name, info.field} & set(config):
-                config[info.name] = ask_option(terminal, declared, info, None)
+                config[info.name] = ask_option(terminal, declared, info, None, later=True)
             return
 
 

@@ -86,12 +86,16 @@ def secret_text(terminal: Terminal, key: str) -> str:
     return text
 
 
-def ask_option(terminal: Terminal, config: type[Config], info: OptionInfo, default: str | None) -> object:
-    """An answer for one option, checked at once."""
+def ask_option(
+    terminal: Terminal, config: type[Config], info: OptionInfo, default: str | None, *, later: bool = False
+) -> object:
+    """An answer for one option, checked at once; None if it may come `later` and Enter says so."""
     from provider_router.errors import InvalidConfig
     from provider_router.providers.config import canonical
 
     def parse(answer: str) -> object:
+        if later and not answer:
+            return None
         value = typed(config, info.name, _something(answer))
         try:
             canonical(config, {info.name: value})
@@ -99,7 +103,7 @@ def ask_option(terminal: Terminal, config: type[Config], info: OptionInfo, defau
             raise ValueError("; ".join(error.problems)) from None
         return value
 
-    question = f"{info.name}, {info.help}"
+    question = f"{info.name}, {info.help}" + (" (Enter: later)" if later else "")
     return terminal.ask(question, default=None if info.sensitive else default, parse=parse, hidden=info.sensitive)
 
 

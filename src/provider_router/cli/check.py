@@ -53,7 +53,8 @@ def check_all(terminal: Terminal, providers: Sequence[str]) -> list[CheckResult]
         try:
             results[provider] = await router.check(provider)
         except ProviderRouterError as error:
-            results[provider] = CheckResult(provider=provider, ok=False, duration=0.0, detail=str(error), error=error)
+            why = str(error).removeprefix(f"the provider {provider!r} ")
+            results[provider] = CheckResult(provider=provider, ok=False, duration=0.0, detail=why, error=error)
 
     async def look_at_all() -> None:
         async with AsyncRouter(terminal.database) as router, anyio.create_task_group() as tasks:

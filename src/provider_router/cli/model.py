@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provider_router.cli.terminal import Terminal, json_option, table
-from provider_router.cli.values import ASSIGNMENT, ZONE
+from provider_router.cli.values import ASSIGNMENT, CAPABILITY, ZONE
 
 if TYPE_CHECKING:
     from provider_router.store import LinkRecord, ModelRecord
@@ -21,7 +21,9 @@ def model() -> None:
 
 
 @model.command("list")
-@click.option("--capability", metavar="NAME", help="Only those that say they can do this, such as tools.")
+@click.option(
+    "--capability", type=CAPABILITY, metavar="NAME", help="Only those that say they can do this, such as tools."
+)
 @click.option("--provider", metavar="ID", help="Only those that this provider serves.")
 @json_option
 @click.pass_obj
@@ -49,7 +51,8 @@ def list_models(terminal: Terminal, *, capability: str | None, provider: str | N
     if rows or terminal.json:
         terminal.result(rows, table(cells, ("model", "providers", "capabilities", "notes")))
     else:
-        terminal.note("No such model is configured. Providers without a link take any: prouter plan MODEL tells who.")
+        which = "No model" if capability is None and provider is None else "No such model"
+        terminal.note(f"{which} is configured. Providers without a link take any: prouter plan MODEL tells who.")
 
 
 @model.command()
@@ -217,11 +220,12 @@ def unlink(terminal: Terminal, *, provider: str, model: str | None, everything: 
             removed = admin.links.unlink(provider, model)
             gone, opened = [model], removed.opened_provider
         else:
-            gone, opened = [record.model_id for record in admin.links.unlink_all(provider)], False
+            links = admin.links.unlink_all(provider)
+            gone, opened = [record.model_id for record in links], any(record.opened_provider for record in links)
     terminal.result(
         {"provider": provider, "unlinked": gone}, f"unlinked {', '.join(gone) or 'nothing'} from {provider}"
     )
-    if opened:
+    if opened and not terminal.json:
         terminal.note(f"That was its last one: {provider} takes any model name now.")
 
 

@@ -13,10 +13,28 @@ import click
 
 from provider_router.cli.terminal import Terminal, common_options, speaking, tell_error
 
-_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Every day": ("chat", "plan", "status", "add", "demo"),
-    "Providers": ("list", "set", "test", "drill", "provider"),
-    "Models, settings, types": ("model", "settings", "types", "plugin"),
+# What each is for is written here too, so that the help imports none of them; a test compares.
+_SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Every day": {
+        "chat": "Ask a question, in TEXT or through a pipe.",
+        "plan": "Show who would be asked now, in which order, and why the others not.",
+        "status": "Show the providers in their order, and whether each one answers.",
+        "add": "Find out what runs at URL, or on this machine, and add it as a provider.",
+        "demo": "Watch requests survive a backend that dies.",
+    },
+    "Providers": {
+        "list": "Show the providers, the highest priority first.",
+        "set": "Choose the active provider: it is asked first, whatever the priorities say.",
+        "test": "Ask one provider, or every enabled one, whether it answers.",
+        "drill": "Ask for real, with a fault put before the first candidate.",
+        "provider": "Providers: what is configured to answer.",
+    },
+    "Models, settings, types": {
+        "model": "Models: what is asked for by name, and who serves it.",
+        "settings": "Settings: values of the whole router, and where each one comes from.",
+        "types": "Show the provider types that are installed, or the options of one TYPE.",
+        "plugin": "Plugins: the packages that bring provider types.",
+    },
 }
 # Where a command is not the one that a module of its own name has.
 _ELSEWHERE: Final[Mapping[str, str]] = {
@@ -25,15 +43,16 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "test": "check:check",
     "types": "provider_types:types",
 }
+_CONTEXT: Final = {"max_content_width": 110, "help_option_names": ["-h", "--help"]}
 INTERRUPTED: Final = 130
 
 
 class Program(click.Group):
-    """The top group. Its help imports the commands, and those import nothing heavy until they run."""
+    """The top group. Its help imports no command, and a command imports nothing heavy until it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the help."""
-        return [name for names in _SECTIONS.values() for name in names]
+        return [name for commands in _SECTIONS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, imported now."""
@@ -46,10 +65,9 @@ class Program(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by section."""
-        for section, names in _SECTIONS.items():
+        for section, commands in _SECTIONS.items():
             with formatter.section(section):
-                rows = [(name, self.get_command(ctx, name)) for name in names]
-                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in rows if command])
+                formatter.write_dl([*commands.items()])
 
     def main(
         self,
@@ -95,6 +113,11 @@ class Program(click.Group):
                 from provider_router.cli.failures import code_of, details_of
                 from provider_router.errors import ProviderRouterError
 
+                if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                    # No fault of ours: a full disk under the output, a folder that may not be looked into.
+                    where = f"{error.filename}: " if error.filename else ""
+                    tell_error("system", f"{where}{error.strerror or error}", as_json=as_json)
+                    return 1
                 if not isinstance(error, ProviderRouterError):
                     raise
                 tell_error(code_of(error), str(error), details_of(error), as_json=as_json)
@@ -105,7 +128,7 @@ class Program(click.Group):
             return 1
 
 
-@click.group(cls=Program, invoke_without_command=True, context_settings={"max_content_width": 110})
+@click.group(cls=Program, invoke_without_command=True, context_settings=_CONTEXT)
 @click.version_option(package_name="provider-router", message="%(prog)s %(version)s")
 @common_options()
 @click.pass_context

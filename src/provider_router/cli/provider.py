@@ -252,9 +252,10 @@ def config(
             dropped = options.set_many(given).dropped_secrets
         shown, texts = options.all(), _texts(admin, id)
         wanted = options.get(key) if key else None
+        unset_option = _unset_option(admin, id, key) if key and wanted is None else None
     if key and value is None and not hidden:
-        if wanted is None:
-            raise _unset_option(id, key)
+        if unset_option is not None:
+            raise unset_option
         terminal.result(wanted, texts.get(key) or _text(wanted))
         return
     terminal.result(shown, "\n".join(f"{name:12} {text}" for name, text in texts.items()) or "no option is set")
@@ -262,9 +263,15 @@ def config(
     _tell_replaced(terminal, before, shown, (*unset, *dropped))
 
 
-def _unset_option(id: str, key: str) -> Exception:
+def _unset_option(admin: Admin, id: str, key: str) -> Exception:
+    from provider_router.configuration.names import near_miss
     from provider_router.errors import ConfigError
+    from provider_router.providers.config import describe_config
 
+    cls = admin.plugins.types.get(admin.providers.get(id).type)
+    if cls is not None and option_of(cls.Config, key.partition(".")[0]) is None:
+        hint = near_miss(key, (info.name for info in describe_config(cls.Config)))
+        return ConfigError(f"{cls.type} has no option {key!r}: {hint} `prouter types {cls.type}` shows all.")
     return ConfigError(f"{id} has no option {key!r} set; `prouter provider config {id}` shows those that are")
 
 

@@ -54,7 +54,8 @@ def add(
     """  # noqa: D301 - \b is click's: do not wrap
     missing = [option for option, value in (("--id", id), ("--type", type)) if value is None]
     if missing and not terminal.interactive:
-        raise click.UsageError(f"{' and '.join(missing)} missing; `prouter types` lists the types")
+        hint = "; `prouter types` lists the types" if type is None else ""
+        raise click.UsageError(f"{' and '.join(missing)} missing{hint}")
     with terminal.admin() as admin:
         chosen = type or _ask_type(terminal, admin)
         declared = admin.plugins.get(chosen).Config

@@ -28,7 +28,10 @@ def list_settings(terminal: Terminal, *, only_set: bool) -> None:
     with terminal.admin() as admin:
         found = [setting for setting in admin.settings.list() if not only_set or setting.source != "default"]
     cells = [[setting.key, _text(setting.key, setting.value), setting.source, _meaning(setting)] for setting in found]
-    terminal.result(found, table(cells, ("setting", "value", "from", "meaning")))
+    if found or terminal.json:
+        terminal.result(found, table(cells, ("setting", "value", "from", "meaning")))
+    else:
+        terminal.note("Every setting is at its default.")
 
 
 @settings.command()

@@ -38,6 +38,20 @@ class Zone(click.ParamType[str]):
         return str(value)
 
 
+class CapabilityName(click.ParamType[str]):
+    """What a model can do."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """One of the capabilities that there are."""
+        from provider_router.chat import Capability
+
+        if value not in list(Capability):
+            self.fail(f"{value!r} is not one of {', '.join(Capability)}", param, ctx)
+        return str(value)
+
+
 class Assignment(click.ParamType[tuple[str, str]]):
     """KEY=VALUE."""
 
@@ -55,4 +69,5 @@ class Assignment(click.ParamType[tuple[str, str]]):
 
 DURATION = Duration()
 ZONE = Zone()
+CAPABILITY = CapabilityName()
 ASSIGNMENT = Assignment()

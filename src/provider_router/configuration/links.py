@@ -211,11 +211,11 @@ class Links:
             opens = self._is_open(provider)
         return RemovedLink(**asdict(record, recurse=False), opened_provider=opens)
 
-    def unlink_all(self, provider: str) -> tuple[LinkRecord, ...]:
+    def unlink_all(self, provider: str) -> tuple[RemovedLink, ...]:
         """Remove every link of a provider; it takes any model name then, unless its option `open` is false.
 
         Returns:
-            The records as they were.
+            The records as they were; with the last one it may be said that the provider takes any model name now.
 
         Raises:
             UnknownProvider: there is no such provider.
@@ -226,7 +226,11 @@ class Links:
                 self._editor.store.links.remove_all(provider)
                 what = f"unlinked every model from provider {provider}"
                 change.tell(what, noun="link", subject=provider, before=records)
-        return records
+            opens = self._is_open(provider)
+        return tuple(
+            RemovedLink(**asdict(record, recurse=False), opened_provider=opens and record is records[-1])
+            for record in records
+        )
 
     def models_for(self, provider: str) -> tuple[LinkRecord, ...]:
         """The links of a provider, by model.

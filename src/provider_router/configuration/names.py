@@ -40,12 +40,13 @@ def text_problems(field: str, text: object, *, required: bool) -> Iterator[str]:
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """`did you mean desk?`; without anything near, what there is, if that is not much."""
-    there = sorted(known)
-    if near := difflib.get_close_matches(str(name), there, 3, 0.6):
-        return f"did you mean {' or '.join(near)}?"
+    there = {one.lower(): one for one in sorted(known)}
+    if near := difflib.get_close_matches(str(name).lower(), there, 3, 0.6):
+        return f"did you mean {' or '.join(there[one] for one in near)}?"
     if not there:
         return "there is none yet."
-    return f"there is {', '.join(there[:8])}{', …' if len(there) > 8 else ''}."
+    names = [*there.values()]
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:8])}{', …' if len(names) > 8 else ''}."
 
 
 def unknown_provider(id: str, known: Iterable[str]) -> UnknownProvider:

@@ -242,7 +242,7 @@ class Settings:
 def _known(key: str) -> SettingInfo:
     if info := SETTINGS.get(key):
         return info
-    ending = [known for known in SETTINGS if known.rpartition(".")[2] == key]
+    ending = [known for known in SETTINGS if known.rpartition(".")[2].lower() == key.lower()]
     hint = f"did you mean {ending[0]}?" if ending else near_miss(key, SETTINGS)
     raise ConfigError(f"There is no setting {key!r}: {hint} `prouter settings list` shows all.")
 

@@ -310,6 +310,8 @@ class Failover:
         """The end, with the whole story on the error."""
         self._walk.leave(now)
         attempts = tuple(self.attempts)
+        if attempts and error.attempts == attempts:  # a replay found nobody: it has its story already
+            return Fail(error)
         error.attempts = attempts
         if isinstance(error, ProviderError):
             error.skipped = self.plan.skipped

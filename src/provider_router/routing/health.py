@@ -13,11 +13,12 @@ from enum import Enum, auto
 from random import Random
 from typing import Final
 
-from attrs import define, frozen
+from attrs import frozen
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
 from provider_router.routing.hints import Hints, Note
+from provider_router.routing.hold import Hold, hold
 from provider_router.routing.line import Line, Turn
 from provider_router.routing.speed import Speed
 
@@ -49,16 +50,6 @@ class Key:
     model: str | None
 
 
-@define
-class _Hold:
-    """A throttle or a flag: left alone until a moment, for a reason; `length` doubles with each repeat."""
-
-    since: float
-    until: float
-    reason: str
-    length: float = 0.0
-
-
 @frozen(eq=False)
 class Ticket:
     """One call in flight, since when, and of which breakers it is the trial."""
@@ -82,9 +73,9 @@ class Health:
         self._rng = rng or Random()  # noqa: S311 - jitter, no secret
         self._endpoints: dict[str, Breaker] = {}
         self._models: dict[tuple[str, str | None], Breaker] = {}
-        self._throttles: dict[str, _Hold] = {}
-        self._flags: dict[str, _Hold] = {}
-        self._missing: dict[tuple[str, str | None], _Hold] = {}
+        self._throttles: dict[str, Hold] = {}
+        self._flags: dict[str, Hold] = {}
+        self._missing: dict[tuple[str, str | None], Hold] = {}
         self._busy: dict[str, float] = {}
         self._checks: set[str] = set()
         self._speeds: OrderedDict[Key, Speed] = OrderedDict()
@@ -199,19 +190,43 @@ class Health:
                 breaker.fault(ticket, now, reason=reason, opens=opens, rng=self._rng)
             case Effect.THROTTLE if retry_after is not None:
                 length = min(max(retry_after, numbers.THROTTLE_LEAST), retry_after_max)
-                _hold(self._throttles, ticket, now, reason, length=length)
+                hold(self._throttles, key.provider, ticket.began, now, reason, length=length)
             case Effect.THROTTLE:
-                _hold(self._throttles, ticket, now, reason, first=numbers.THROTTLE_FIRST, last=numbers.THROTTLE_LAST)
+                hold(
+                    self._throttles,
+                    key.provider,
+                    ticket.began,
+                    now,
+                    reason,
+                    first=numbers.THROTTLE_FIRST,
+                    last=numbers.THROTTLE_LAST,
+                )
             case Effect.QUOTA:
-                _hold(self._throttles, ticket, now, reason, length=numbers.QUOTA_THROTTLE)
+                hold(self._throttles, key.provider, ticket.began, now, reason, length=numbers.QUOTA_THROTTLE)
             case Effect.AUTH:
-                _hold(self._flags, ticket, now, reason, first=numbers.AUTH_FLAG, last=numbers.AUTH_FLAG_MAX)
+                hold(
+                    self._flags,
+                    key.provider,
+                    ticket.began,
+                    now,
+                    reason,
+                    first=numbers.AUTH_FLAG,
+                    last=numbers.AUTH_FLAG_MAX,
+                )
             case Effect.CRASH:
-                _hold(self._flags, ticket, now, reason, first=numbers.CRASH_FLAG, last=numbers.AUTH_FLAG_MAX)
+                hold(
+                    self._flags,
+                    key.provider,
+                    ticket.began,
+                    now,
+                    reason,
+                    first=numbers.CRASH_FLAG,
+                    last=numbers.AUTH_FLAG_MAX,
+                )
             case Effect.MODEL_MISSING:
                 if len(self._missing) >= _REMEMBERED:
                     self._missing = {name: hold for name, hold in self._missing.items() if hold.until > now}
-                self._missing[key.provider, key.model] = _Hold(now, now + numbers.MODEL_FLAG, reason)
+                self._missing[key.provider, key.model] = Hold(now, now + numbers.MODEL_FLAG, reason)
             case Effect.BUSY:
                 self._busy[key.endpoint] = now + numbers.BUSY_MOMENT
         self._free(ticket)
@@ -368,31 +383,3 @@ def _worse(one: Condition, other: Condition) -> Condition:
     if one.askable:
         return other if one is READY else one
     return max(one, other, key=lambda condition: condition.until or 0.0)
-
-
-def _hold(
-    holds: dict[str, _Hold],
-    ticket: Ticket,
-    now: float,
-    reason: str,
-    *,
-    length: float | None = None,
-    first: float = 0.0,
-    last: float = 0.0,
-) -> None:
-    """Leave a provider alone for a length, or for one that doubles from first to last.
-
-    Calls that were in flight when the hold began tell the same once more: they neither double nor shorten it.
-    """
-    name = ticket.key.provider
-    before = holds.get(name)
-    again = before is not None and ticket.began >= before.since
-    doubling = before.length if before else 0.0
-    if length is None:
-        doubling = min(doubling * 2, last) if again and doubling else doubling or first
-        length = doubling
-    until = now + length
-    if before is not None and not again:
-        holds[name] = _Hold(before.since, max(until, before.until), before.reason, doubling)
-    else:
-        holds[name] = _Hold(now, until, reason, doubling)

@@ -228,7 +228,7 @@ class ProviderRegistry:
         active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
         self.snapshot = Snapshot(
             revision=configuration.revision if configuration else 0,
-            providers=tuple(self._views.values()),
+            providers=tuple(sorted(self._views.values(), key=lambda view: (-view.priority, view.id))),
             models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
             active=str(active.value) if active and active.value else None,
             settings=routing_settings(routing_values(configuration) if configuration else environment_values()),

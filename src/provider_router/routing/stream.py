@@ -112,6 +112,11 @@ class AsyncChatStream:
         return "".join(chunk.text for chunk in self._entered().handed)
 
     @property
+    def skipped_events(self) -> int:
+        """Broken events of the stream, which were left out."""
+        return self._entered().skipped_events
+
+    @property
     def usage(self) -> Usage | None:
         """Tokens, once the backend has told them."""
         return next((usage for chunk in reversed(self._entered().handed) if (usage := chunk.usage)), None)

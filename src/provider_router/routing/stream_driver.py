@@ -33,6 +33,7 @@ class StreamDriver(Driver):
         self._more = False
         self._over = False
         self._owed = ""  # text that the caller has had already and that a replay has to say again
+        self._differs = False  # whether a replay said something else
 
     async def open(self) -> None:
         """Run until the first meaningful delta is there, or the end of a stream without any.
@@ -156,7 +157,7 @@ class StreamDriver(Driver):
     def _may_replay(self) -> bool:
         return (
             self.machine.policy.resume == "replay"
-            and not self._owed
+            and not self._differs
             and self.request.raw.get("n") in (None, 1)
             and not any(chunk.tool_calls or chunk.delta.get("audio") for chunk in [*self.handed, *self._ready])
         )
@@ -168,7 +169,11 @@ class StreamDriver(Driver):
             await self._pursue(self.machine.resume(self._clock()))
         except ProviderRouterError as error:
             self._over = True
-            interrupted.attempts = tuple(self.machine.attempts)
+            if error is interrupted:  # nobody was left to ask
+                raise
+            told, interrupted.attempts = len(interrupted.attempts), tuple(self.machine.attempts)
+            for attempt in interrupted.attempts[told:]:
+                interrupted.add_note(str(attempt))
             raise interrupted from error
 
     def _caught_up(self, chunk: ChatChunk) -> list[ChatChunk]:
@@ -177,16 +182,19 @@ class StreamDriver(Driver):
         Raises:
             StreamInterrupted: where the new text is another one, or ends before the old.
         """
-        text = chunk.text
-        if chunk.tool_calls or chunk.finish_reason or not (self._owed.startswith(text) or text.startswith(self._owed)):
+        text, owed = chunk.text, self._owed
+        ends_early = chunk.finish_reason is not None and len(text) < len(owed)
+        if chunk.tool_calls or ends_early or not (owed.startswith(text) or text.startswith(owed)):
+            self._differs = True
             raise StreamInterrupted(
                 f"{self.provider} gives another answer than the one that was cut off",
                 text=self._text,
                 provider=self.provider,
                 detail="another answer",
             )
-        owed, self._owed = self._owed, self._owed[len(text) :]
-        return [ChatChunk.of(text[len(owed) :], model=chunk.model)] if len(text) > len(owed) else []
+        self._owed = owed[len(text) :]
+        new, finish = text[len(owed) :], chunk.finish_reason
+        return [ChatChunk.of(new, model=chunk.model, finish_reason=finish)] if new or finish else []
 
     # Reading
 
@@ -203,12 +211,12 @@ class StreamDriver(Driver):
             return []
         if sign.error is not None:
             raise self._embedded(sign.error, provider)
+        # Before the machine hears of it: the end of another answer is none.
+        new = self._caught_up(chunk) if self._owed else None
         step = self.machine.event(chunk, sign, self._clock())
         if isinstance(step, Abandon):
             raise step.error
-        if not self._owed:
-            return step
-        return [new for old in step for new in self._caught_up(old)]
+        return step if new is None else new
 
     async def _break_off(self) -> None:
         chunks, self._chunks = self._chunks, None

@@ -246,6 +246,10 @@ class ChatStream:
         return self._stream.text
 
     @property
+    def skipped_events(self) -> int:
+        return self._stream.skipped_events
+
+    @property
     def usage(self) -> Usage | None:
         return self._stream.usage
 

@@ -40,8 +40,8 @@ class Changes:
     def list(self, *, since: int = 0, subject: str | None = None, limit: int | None = None) -> tuple[ChangeRecord, ...]:
         """The changes after number `since`, or those of them about a subject, newest first, at most `limit`."""
         rows = self._connection.rows(
-            "SELECT * FROM changes WHERE number > ?1 AND (?2 IS NULL OR subject = ?2) ORDER BY number DESC LIMIT ?3",
-            (since, subject, -1 if limit is None else limit),
+            "SELECT * FROM changes WHERE number > ? AND (? IS NULL OR subject = ?) ORDER BY number DESC LIMIT ?",
+            (since, subject, subject, -1 if limit is None else limit),
         )
         return tuple(record_of(ChangeRecord, row) for row in rows)
 

@@ -58,9 +58,9 @@ class Links:
     def list(self, *, provider_id: str | None = None, model_id: str | None = None) -> tuple[LinkRecord, ...]:
         """All links, or those of a provider or a model or both, by provider and model."""
         rows = self._connection.rows(
-            "SELECT * FROM provider_models WHERE (?1 IS NULL OR provider_id = ?1) AND (?2 IS NULL OR model_id = ?2) "
+            "SELECT * FROM provider_models WHERE (? IS NULL OR provider_id = ?) AND (? IS NULL OR model_id = ?) "
             "ORDER BY provider_id, model_id",
-            (provider_id, model_id),
+            (provider_id, provider_id, model_id, model_id),
         )
         return tuple(record_of(LinkRecord, row) for row in rows)
 

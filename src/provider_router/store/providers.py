@@ -41,9 +41,9 @@ class Providers:
     def list(self, *, type: str | None = None, enabled: bool | None = None) -> tuple[ProviderRecord, ...]:
         """All providers, or those of a type, or those that are on or off; highest priority first, then by id."""
         rows = self._connection.rows(
-            "SELECT * FROM providers WHERE (?1 IS NULL OR type = ?1) AND (?2 IS NULL OR enabled = ?2) "
+            "SELECT * FROM providers WHERE (? IS NULL OR type = ?) AND (? IS NULL OR enabled = ?) "
             "ORDER BY priority DESC, id",
-            (type, enabled),
+            (type, type, enabled, enabled),
         )
         return tuple(record_of(ProviderRecord, row) for row in rows)
 
