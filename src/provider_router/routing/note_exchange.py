@@ -71,6 +71,8 @@ class NoteExchange:
             self._wake.wait(self._every)
             self._wake.clear()
             self._exchange()
+        if self._own:  # told while the last exchange ran
+            self._exchange()
 
     def _exchange(self) -> None:
         own = self._own.pop() if self._own else None
