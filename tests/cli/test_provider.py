@@ -285,3 +285,11 @@ def test_what_cannot_be_asked_is_named_once(prouter, admin: Admin, desk: Backend
     admin.providers.edit("desk", config={"apiKey": "env:PELICAN_KEY_THAT_IS_NOT_SET"})
     said = prouter("test", "desk").stdout
     assert said.startswith("desk: cannot be used: option apiKey: the environment variable ")
+
+
+def test_an_equals_sign_where_a_blank_is_due_is_told_and_its_value_is_not_shown(prouter, admin: Admin) -> None:
+    admin.providers.add("desk", type="openai-compatible", config={"baseURL": "http://127.0.0.1:9/v1"})
+    result = prouter("provider", "config", "desk", "apiKey=sk-made-up")
+    assert 2 == result.exit_code
+    assert "prouter provider config desk apiKey VALUE" in result.stderr
+    assert "sk-made-up" not in result.stderr

@@ -201,3 +201,51 @@ def test_python_is_told_that_no_configuration_is_needed(prouter_home: Path) -> N
         router.chat("hi")
     assert "providers" not in str(nobody.value)
     assert any("Router(providers=[…])" in note for note in nobody.value.__notes__)
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.13])
+def test_ctrl_c_in_the_middle_of_a_stream_is_a_keyboard_interrupt_and_nothing_else(delay: float) -> None:
+    script = """
+    try:
+        with router.stream("hi", model="m") as stream:
+            for chunk in stream:
+                print(chunk.text, end="", flush=True)
+    except KeyboardInterrupt:
+        print("|interrupted")
+    print(router.chat("hi", model="m").text[:5])
+    """
+    with Backend(answers(LONG, pace=0.01)) as one:
+        code = textwrap.dedent(SCRIPT) + textwrap.dedent(script)
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, one.base_url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.read(5) == "word0"
+        threading.Event().wait(delay)  # the interrupt may come at any moment of a crossing
+        os.kill(process.pid, signal.SIGINT)
+        assert one.wait_until(lambda backend: backend.hang_ups == 1)
+        out, err = process.communicate(timeout=30)
+    assert err == ""
+    assert out.endswith("|interrupted\nword0\n")
+
+
+def test_a_stream_left_open_at_the_end_of_the_program_is_closed_in_silence() -> None:
+    script = """
+    stream = router.stream("hi", model="m")
+    stream.__enter__()
+    print(next(stream).text)
+    """
+    with Backend(answers(LONG, pace=0.01)) as one:
+        done = run(script, one.base_url.replace("127.0.0.1", "localhost"))
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_program_ends_in_silence_whatever_the_address(host: str) -> None:
+    with Backend(answers("Hello")) as one:
+        done = run("print(router.chat('hi'))", one.base_url.replace("127.0.0.1", host))
+    assert (done.stdout, done.stderr, done.returncode) == ("Hello\n", "", 0)

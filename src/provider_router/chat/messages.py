@@ -42,6 +42,8 @@ def tool(text: str, *, tool_call_id: str) -> dict[str, Any]:
 
 def image(source: str | bytes, *, media_type: str = "image/png") -> dict[str, Any]:
     """An image part for `user(…)`: a URL, or the bytes of an image of this media type."""
+    if not isinstance(source, str | bytes):
+        raise TypeError(f"an image is a URL or its bytes, not {type(source).__name__}; read a file with read_bytes()")
     if isinstance(source, bytes):
         source = f"data:{media_type};base64,{base64.b64encode(source).decode()}"
     return {"type": "image_url", "image_url": {"url": source}}

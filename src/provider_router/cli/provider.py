@@ -238,6 +238,8 @@ def config(
     """  # noqa: D301 - \b is click's: do not wrap
     if (unset and key) or (hidden and (key is None or value is not None)):
         raise click.UsageError("give one of KEY, KEY VALUE, KEY --stdin or --unset KEY")
+    if key and "=" in key:
+        raise click.UsageError(f"a blank, not a '=': prouter provider config {id} {key.partition('=')[0]} VALUE")
     with terminal.admin() as admin:
         options = admin.providers.config(id)
         before = options.all()

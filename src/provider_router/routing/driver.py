@@ -150,7 +150,9 @@ class Driver(ABC):
     async def _request_for(self, ask: Ask, watch: Watch, live: LiveProvider) -> ChatRequest:
         """The request as this candidate gets it: its model's name there, its link's parameters."""
         candidate = ask.candidate
-        model = candidate.model or await self._registry.first_model(live)
+        model = candidate.model
+        if model is None and (model := await self._registry.first_model(live)) is not None:
+            self.machine.names(model)
         changes: dict[str, Any] = {}
         if candidate.link is not None:
             changes.update((k, v) for k, v in candidate.link.parameters.items() if k not in self.request.raw)

@@ -67,6 +67,7 @@ class Failover:
 
     def _reset_attempt(self) -> None:
         self._finish: str | None = None
+        self._model: str | None = None
         self._held: list[ChatChunk] = []
         self._held_bytes = 0
 
@@ -106,6 +107,10 @@ class Failover:
         return Ask(candidate, limits, check_first)
 
     # What happens during an attempt
+
+    def names(self, model: str) -> None:
+        """The model that is asked for where the plan left the choice to the provider."""
+        self._model = model
 
     def sent(self, now: float) -> None:
         """The request is out."""
@@ -219,7 +224,7 @@ class Failover:
             error = ProviderCrashed(str(error), detail="not usable")
         assert self._candidate is not None
         error.provider = error.provider or self._candidate.provider
-        error.model = error.model or self._candidate.model
+        error.model = error.model or self._candidate.model or self._model
         if self.committed and not isinstance(error, StreamInterrupted):
             error = _interrupted(error)
         row = TABLE[error.failure]
@@ -273,7 +278,7 @@ class Failover:
         self.attempts.append(
             Attempt(
                 provider=self._candidate.provider,
-                model=self._candidate.model,
+                model=self._candidate.model or self._model,
                 started=self._asked - self._begun,
                 duration=now - self._asked,
                 failure=failure,

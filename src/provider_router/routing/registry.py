@@ -147,11 +147,11 @@ class ProviderRegistry:
 
     def _read(self) -> Configuration | None:
         from provider_router.routing.note_exchange import HealthSharing, NoteExchange
-        from provider_router.store import Probe, Store
+        from provider_router.store import Probe, Store, exists
 
         assert self._database is not None
         if self._store is None:
-            if not self._database.exists():
+            if not exists(self._database):
                 return None
             self._store = Store.open(self._database)
             self._probe = Probe(self._database)
@@ -165,7 +165,7 @@ class ProviderRegistry:
         """What the change touched, made in a thread: secrets may come from commands, plugins have to be imported."""
         before = self._held
         values = routing_values(configuration)
-        everything = set(self._views) | set(configuration.providers)
+        everything = sorted(set(self._views) | set(configuration.providers))
         if before is None or configuration.renewed is None or before.credentials != configuration.credentials:
             return [self._make(configuration, each, values) for each in everything]
         made = [self._make(configuration, each, values) for each in configuration.renewed]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Never, Self, Unpack
+from weakref import WeakSet
 
 from attrs import evolve, frozen
 
@@ -104,6 +105,7 @@ class AsyncRouter:
             share_health=share_health,
             clock=clock,
         )
+        self._streams: WeakSet[StreamDriver] = WeakSet()
         self._means: dict[str, Any] = {"registry": self.registry, "slots": self._slots, "clock": clock}
 
     async def __aenter__(self) -> Self:
@@ -115,7 +117,9 @@ class AsyncRouter:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close connections and the database. May be called twice."""
+        """Break off the streams that are still open, close connections and the database. May be called twice."""
+        for driver in list(self._streams):
+            await driver.aclose()
         await self.registry.aclose()
 
     # Asking
@@ -152,7 +156,9 @@ class AsyncRouter:
         call = Call.of(prompt, options, stream=True)
 
         async def start() -> StreamDriver:
-            return StreamDriver(*await self._prepared(call, stream=True), **self._means)
+            driver = StreamDriver(*await self._prepared(call, stream=True), **self._means)
+            self._streams.add(driver)
+            return driver
 
         return AsyncChatStream(start)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
-import anyio
-from anyio.from_thread import BlockingPortal
+import sniffio
 
 from provider_router.chat import ChatChunk, ChatRequest, ChatResponse, Prompt, Usage
 from provider_router.errors import Attempt, Skipped
@@ -34,43 +35,83 @@ class _Loop:
 
     def __init__(self, make: Callable[[], AsyncRouter]) -> None:
         self.process = os.getpid()
-        self._ready: Future[BlockingPortal] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="provider-router", daemon=True)
         self._thread.start()
-        self._portal = self._ready.result()
         self.router = make()
 
     def _run(self) -> None:
-        anyio.run(self._serve, backend="asyncio")
-
-    async def _serve(self) -> None:
-        async with BlockingPortal() as portal:
-            self._ready.set_result(portal)
-            await portal.sleep_until_stopped()
-
-    def call(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Run a coroutine function on the loop and wait; whatever ends the wait, such as Ctrl-C, cancels it."""
-        future = self._portal.start_task_soon(function, *args)
+        # No asyncio.run: its end starts a thread (for the default executor), which the interpreter's end forbids.
+        asyncio.set_event_loop(self._loop)
         try:
-            return future.result()
+            self._loop.run_until_complete(self._stop.wait())
+            self._loop.run_until_complete(self._close())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+    async def _close(self) -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.wait([*running, asyncio.ensure_future(self.router.aclose())], timeout=_CLOSING)
+
+    def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run a coroutine function on the loop and wait for it.
+
+        Whatever ends the wait, such as Ctrl-C, cancels it and waits for its end, so that whoever closes what it
+        worked on finds it at rest.
+        """
+        crossing = _Crossing(function, args)
+        context = contextvars.copy_context()  # the caller's, but that this loop is asyncio's whatever his own is
+        context.run(sniffio.current_async_library_cvar.set, None)
+        try:
+            self._loop.call_soon_threadsafe(crossing.start, self._loop, context=context)
+            return cast(T, crossing.outcome.result())
         except BaseException:
-            future.cancel()
+            if not crossing.outcome.done():
+                self._loop.call_soon_threadsafe(crossing.cancel)
+                crossing.ended.wait(_CLOSING)
             raise
 
     def close(self) -> None:
         """Close the router and end the thread. Does nothing in a forked child, whose parent owns both."""
         if self.process != os.getpid() or not self._thread.is_alive():
             return
-        self._portal.start_task_soon(self._close)
+        self._loop.call_soon_threadsafe(self._stop.set)
         if threading.current_thread() is not self._thread:
-            self._thread.join(_CLOSING)
+            self._thread.join(2 * _CLOSING)
 
-    async def _close(self) -> None:
-        try:
-            with anyio.move_on_after(_CLOSING):
-                await self.router.aclose()
-        finally:
-            await self._portal.stop()
+
+class _Crossing:
+    """One coroutine on its way through the loop's thread and back."""
+
+    def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], args: tuple[Any, ...]) -> None:
+        self.outcome: Future[Any] = Future()
+        self.ended = threading.Event()
+        self._function = function
+        self._args = args
+        self._task: asyncio.Task[Any] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._task = loop.create_task(self._function(*self._args))
+        self._task.add_done_callback(self._done)
+
+    def cancel(self) -> None:
+        if self._task is None:  # the interrupt came before anything was begun
+            self.ended.set()
+        else:
+            self._task.cancel()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.ended.set()
+        if task.cancelled():
+            self.outcome.cancel()
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
 
 
 class Router:

@@ -1,6 +1,7 @@
 """What is kept: the configuration's database and the history's. The one door to SQLite."""
 
 from provider_router.store.configuration import Configuration
+from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
 from provider_router.store.history import History
 from provider_router.store.probe import Probe
@@ -21,6 +22,7 @@ from provider_router.store.values import Json, Kind, kind_of
 
 __all__ = [
     "Store",
+    "exists",
     "History",
     "HealthNoteRecord",
     "Configuration",
