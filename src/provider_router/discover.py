@@ -97,9 +97,15 @@ async def recognise(address: str, plugins: Plugins, *, longest: float = LONGEST_
     return Found(type=best, label=plugins.types[best].label, config=found[best], models=models, error=error)
 
 
+def usual_addresses(plugins: Plugins) -> list[str]:
+    """Where backends listen by default, of every type that can tell its own."""
+    types = [cls for cls in plugins.types.values() if cls.recognise.__func__ is not Provider.recognise.__func__]  # type: ignore[attr-defined]
+    return list(dict.fromkeys(url for cls in types for url in cls.default_urls))
+
+
 async def look_around(plugins: Plugins) -> list[Found]:
     """What runs at the usual addresses of every type on this machine, all asked at once."""
-    urls = dict.fromkeys(url for cls in plugins.types.values() for url in cls.default_urls)
+    urls = usual_addresses(plugins)
     found: dict[str, Found] = {}
 
     async def look(url: str) -> None:

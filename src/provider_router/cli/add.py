@@ -104,7 +104,7 @@ def _around(terminal: Terminal, admin: Admin) -> list[Found]:
     """What runs on this machine and is not configured yet."""
     import anyio
 
-    from provider_router.discover import look_around
+    from provider_router.discover import look_around, usual_addresses
     from provider_router.errors import ConfigError
 
     known = _known(admin)
@@ -114,7 +114,7 @@ def _around(terminal: Terminal, admin: Admin) -> list[Found]:
             terminal.note(f"{one.label} at {one.address} is there already: {known[one.address]}")
     new = [one for one in found if one.address not in known]
     if not new:
-        looked = ", ".join(url for cls in admin.plugins.types.values() for url in cls.default_urls)
+        looked = ", ".join(usual_addresses(admin.plugins))
         raise ConfigError(
             f"Nothing {'else ' if found else ''}runs at the usual addresses of this machine ({looked}). Start a "
             "backend, or name one: prouter add http://HOST:PORT"

@@ -158,14 +158,14 @@ def _asked(terminal: Terminal, admin: Admin, record: ProviderRecord) -> tuple[di
 @provider.command()
 @click.argument("id")
 @click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
-@click.option("--force", is_flag=True, help="Even the active provider; then none is active.")
+@click.option("--force", is_flag=True, help="Do not ask, and remove even the active provider; then none is active.")
 @json_option
 @click.pass_obj
 def remove(terminal: Terminal, *, id: str, yes: bool, force: bool) -> None:
     """Remove a provider with its options, links and secrets."""
     with terminal.admin() as admin:
         record = admin.providers.get(id)
-        if not yes:
+        if not (yes or force):
             if not terminal.interactive:
                 raise click.UsageError("say --yes to remove it: nobody is there to be asked")
             if not terminal.confirm(f"Remove {id} ({record.name}) with its options, links and secrets?", default=False):

@@ -52,6 +52,10 @@ def types(terminal: Terminal, *, type: str | None) -> None:
     terminal.result(_type(cls), "\n\n".join(parts))
 
 
+# In which unit a bare number of this kind is meant.
+_UNITS = {"duration": "ms", "moment": "ms since 1970"}
+
+
 def _type(cls: type[Provider]) -> dict[str, Any]:
     from provider_router.providers.config import describe_config
 
@@ -64,6 +68,7 @@ def _type(cls: type[Provider]) -> dict[str, Any]:
             {
                 "name": info.name,
                 "kind": info.kind,
+                "unit": _UNITS.get(info.kind) or ("bytes" if info.name.endswith("Bytes") else None),
                 "required": info.required,
                 "default": _default(info),
                 "sensitive": info.sensitive,
@@ -90,5 +95,6 @@ def _options(infos: list[OptionInfo]) -> str:
         default = _default(info)
         shown = "required" if info.required else "" if default is None else str(default).lower()
         example = f", such as {info.example}" if info.example else ""
+        example += f" (formerly {info.env})" if info.env else ""
         cells.append([info.name, "secret" if info.sensitive else info.kind, shown, info.help + example])
     return table(cells, ("option", "kind", "default", "meaning"))
