@@ -16,8 +16,8 @@ DEVELOPED := -e .[all] $(addprefix -e ,$(PLUGINS)) -r requirements-dev.txt
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.txt
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# Test processes; a plain run of one file needs none: make test PROCESSES=0 TESTS=tests/test_chat.py COVERAGE=
-PROCESSES ?= auto
+# Test processes, more than cores because many tests wait; a plain run of one file needs none: make test PROCESSES=0 TESTS=tests/test_chat.py COVERAGE=
+PROCESSES ?= 5
 TESTS ?=
 COVERAGE ?= --cov --cov-report=term
 PYTEST := $(RUN) pytest

@@ -172,6 +172,7 @@ def test_the_blocking_face_fares_the_same(fault: Fault, others: str, quick: Any,
         check(fault, fault.plain, others, attempts, raised)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("others", COMPANY)
 @pytest.mark.parametrize("fault", [fault for fault in STREAM if "date" not in fault.name], ids=named)
 def test_the_blocking_face_streams_the_same(fault: Fault, others: str, quick: Any, hasty: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 from provider_router import Admin, AsyncRouter
 from provider_router.backends import Backend, answers, status
@@ -107,6 +108,15 @@ def test_a_good_test_elsewhere_ends_what_is_held_here_once() -> None:
     other.failed(other.begin(KEY, 107.0), Effect.ENDPOINT_DOWN, 107.0, reason="refused")
     other.hear(notes)
     assert other.condition(KEY, 108.0).state is State.OPEN
+
+
+def test_a_test_from_before_a_fault_does_not_end_it_however_the_clocks_are_compared() -> None:
+    tester, other = Health(rng=Random(1)), unwell(Effect.ENDPOINT_DOWN)
+    tester.tested("desk", "http://desk:1", 99.0)
+    [told] = tester.notes(99.0)
+    for jitter in (0.0, 0.0001, 0.0002):
+        other.hear([evolve(told, at=told.at + jitter)])
+        assert other.condition(KEY, 101.0).state is State.OPEN
 
 
 def test_that_an_endpoint_answers_checks_is_remembered_by_others() -> None:

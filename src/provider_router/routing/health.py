@@ -22,6 +22,7 @@ from provider_router.routing.hold import Hold, hold
 from provider_router.routing.line import Line, Turn
 from provider_router.routing.speed import Speed
 
+_CLOCKS_APART: Final = 0.01  # seconds by which two comparisons of wall clock and own clock may differ
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
 _CONVERSATIONS: Final = 10_000
 
@@ -284,15 +285,17 @@ class Health:
         self._tests[provider, endpoint] = now
 
     def forgive(self, provider: str, endpoint: str, now: float) -> None:
-        """Forget everything held against a provider: its configuration changed, or a test succeeded."""
+        """Forget what was held against a provider until now: its configuration changed, or a test succeeded."""
         self.changes += 1
         self.hints.forgive(provider, endpoint, at=now)
-        self._throttles.pop(provider, None)
-        self._flags.pop(provider, None)
-        self._endpoints.pop(endpoint, None)
+        for holds in (self._throttles, self._flags):
+            if (held := holds.get(provider)) is not None and held.since <= now:
+                del holds[provider]
+        if (breaker := self._endpoints.get(endpoint)) is not None and breaker.opened <= now:
+            del self._endpoints[endpoint]
         self._busy.pop(endpoint, None)
-        self._models = {key: b for key, b in self._models.items() if key[0] != endpoint}
-        self._missing = {key: hold for key, hold in self._missing.items() if key[0] != provider}
+        self._models = {key: b for key, b in self._models.items() if key[0] != endpoint or b.opened > now}
+        self._missing = {key: held for key, held in self._missing.items() if key[0] != provider or held.since > now}
         self._refused = {key: refused for key, refused in self._refused.items() if key[0] != provider}
 
     # What processes tell each other
@@ -338,7 +341,7 @@ class Health:
         self.hints.hear(notes)
         for note in self.hints.tests():
             provider, endpoint = note.subject, note.model or ""
-            if note.at > self._heard_tests.get(provider, float("-inf")):
+            if note.at > self._heard_tests.get(provider, float("-inf")) + _CLOCKS_APART:
                 self._heard_tests[provider] = note.at
                 self.forgive(provider, endpoint, note.at)
 
