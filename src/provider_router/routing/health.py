@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -177,6 +178,9 @@ class Health:
         """
         key = ticket.key
         self.changes += effect not in (Effect.NONE, Effect.BUSY)
+        throttle, flag = (
+            partial(hold, holds, key.provider, ticket.began, now, reason) for holds in (self._throttles, self._flags)
+        )
         match effect:
             case Effect.ENDPOINT_DOWN | Effect.ENDPOINT_FAULT:
                 breaker = self._endpoints.setdefault(key.endpoint, Breaker())
@@ -190,43 +194,18 @@ class Health:
                 opens = breaker.in_a_row >= numbers.SERVER_FAULTS_IN_A_ROW or breaker.window.bad
                 breaker.fault(ticket, now, reason=reason, opens=opens, rng=self._rng)
             case Effect.THROTTLE if retry_after is not None:
-                length = min(max(retry_after, numbers.THROTTLE_LEAST), retry_after_max)
-                hold(self._throttles, key.provider, ticket.began, now, reason, length=length)
+                throttle(length=min(max(retry_after, numbers.THROTTLE_LEAST), retry_after_max))
             case Effect.THROTTLE:
-                hold(
-                    self._throttles,
-                    key.provider,
-                    ticket.began,
-                    now,
-                    reason,
-                    first=numbers.THROTTLE_FIRST,
-                    last=numbers.THROTTLE_LAST,
-                )
+                throttle(first=numbers.THROTTLE_FIRST, last=numbers.THROTTLE_LAST)
             case Effect.QUOTA:
-                hold(self._throttles, key.provider, ticket.began, now, reason, length=numbers.QUOTA_THROTTLE)
+                throttle(length=numbers.QUOTA_THROTTLE)
             case Effect.AUTH:
-                hold(
-                    self._flags,
-                    key.provider,
-                    ticket.began,
-                    now,
-                    reason,
-                    first=numbers.AUTH_FLAG,
-                    last=numbers.AUTH_FLAG_MAX,
-                )
+                flag(first=numbers.AUTH_FLAG, last=numbers.AUTH_FLAG_MAX)
             case Effect.CRASH:
-                hold(
-                    self._flags,
-                    key.provider,
-                    ticket.began,
-                    now,
-                    reason,
-                    first=numbers.CRASH_FLAG,
-                    last=numbers.AUTH_FLAG_MAX,
-                )
+                flag(first=numbers.CRASH_FLAG, last=numbers.AUTH_FLAG_MAX)
             case Effect.MODEL_MISSING:
                 if len(self._missing) >= _REMEMBERED:
-                    self._missing = {name: hold for name, hold in self._missing.items() if hold.until > now}
+                    self._missing = {name: held for name, held in self._missing.items() if held.until > now}
                 self._missing[key.provider, key.model] = Hold(now, now + numbers.MODEL_FLAG, reason)
             case Effect.BUSY:
                 self._busy[key.endpoint] = now + numbers.BUSY_MOMENT
