@@ -12,7 +12,7 @@ from provider_router.configuration.editor import Change, Editor, references_in
 from provider_router.configuration.names import near_miss, unknown_provider
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.providers.config import MASK, Config, build_config, describe_config, shown
-from provider_router.providers.secrets import Reference, Secret, parse_reference, resolve
+from provider_router.providers.secrets import Reference, Secret, resolve
 from provider_router.store import Json, OptionRecord, ProviderRecord
 
 
@@ -236,12 +236,7 @@ def _option(change: Change, provider: str, key: str, value: Any, *, sensitive: b
         return OptionRecord(provider_id=provider, key=key, value=plain)
     owner = f"{provider}/{key}"
     if isinstance(value, Mapping):
-        references: Json = {part: _reference(change, one, owner=f"{owner}.{part}") for part, one in value.items()}
+        references: Json = {part: change.reference(one, owner=f"{owner}.{part}") for part, one in value.items()}
         return OptionRecord(provider_id=provider, key=key, value=references)
-    reference = _reference(change, value, owner=owner)
+    reference = change.reference(value, owner=owner)
     return OptionRecord(provider_id=provider, key=key, value=reference, kind="reference", sensitive=True)
-
-
-def _reference(change: Change, value: str | Secret, *, owner: str) -> str:
-    text = value.reveal() if isinstance(value, Secret) else value
-    return text if parse_reference(text) else change.keep_secret(text, owner=owner)

@@ -207,11 +207,12 @@ class ProviderRegistry:
 
     def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
         from provider_router.providers.plugins import Plugins
-        from provider_router.providers.secrets import FileKeeper, resolve
+        from provider_router.providers.secrets import resolve
+        from provider_router.store import open_keepers
 
         if self._plugins is None:
             self._plugins = Plugins.load()
-        keeper = FileKeeper(home.secrets_path())
+        keeper = open_keepers(self._store) if self._store is not None else None
         return self._plugins.create(
             record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=keeper)
         )
