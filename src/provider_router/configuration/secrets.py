@@ -88,14 +88,13 @@ class Secrets:
         uses = self._uses()
         for owner, reference in uses:
             if reference.scheme == "secret":
-                name, one = kept.get(reference.place, (None, None))
-                entries.append(self._entry(owner, reference.place, name, one, used=True))
+                entries.append(self._entry(owner, reference.place, kept.get(reference.place), used=True))
             else:
                 place = reference.place if reference.scheme == "file" else _PLACES[reference.scheme]
                 entries.append(SecretEntry(owner=owner, reference=reference.shown, place=place))
         used = {reference.place for _, reference in uses if reference.scheme == "secret"}
         entries += [
-            self._entry(one.owner, one.id, name, one, used=False) for name, one in kept.values() if one.id not in used
+            self._entry(found[1].owner, each, found, used=False) for each, found in kept.items() if each not in used
         ]
         return tuple(entries)
 
@@ -110,6 +109,10 @@ class Secrets:
             SecretCheck(owner=owner, reference=reference.shown, state=found[reference][0], problem=found[reference][1])
             for owner, reference in uses
         )
+
+    def warning(self) -> str | None:
+        """What is to be said of the keepers: that others can read a file of theirs."""
+        return self._keepers.warning()
 
     def move(self, keeper: str, *, dry_run: bool = False) -> tuple[Moved, ...]:
         """Give every kept secret, the bin too, to one keeper, which takes new ones from now on.
@@ -198,16 +201,16 @@ class Secrets:
             return kept
         raise MissingSecret(f"No keeper has a secret {id_alone}: `prouter secrets list` shows those there are.")
 
-    def _entry(self, owner: str, id: str, keeper: str | None, kept: Kept | None, *, used: bool) -> SecretEntry:
-        state: SecretState = "used" if used else "unused"
-        if kept is None or keeper is None:
+    def _entry(self, owner: str, id: str, found: tuple[str, Kept] | None, *, used: bool) -> SecretEntry:
+        if found is None:
             return SecretEntry(owner=owner, reference=f"secret:{id}", place="nowhere", state="missing")
+        keeper, kept = found
         return SecretEntry(
             owner=owner,
             reference=f"secret:{id}",
             keeper=keeper,
             place=self._keepers.called(keeper).place,
-            state=state if kept.purge_at is None else "bin",
+            state="bin" if kept.purge_at is not None else "used" if used else "unused",
             until=kept.until,
         )
 

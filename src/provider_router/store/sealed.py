@@ -71,6 +71,8 @@ class SealedKeeper(Keeper):
 
     def ready(self) -> None:
         """See `Keeper`."""
+        if self._key() is None:
+            raise ConfigError(f"The keeper sealed needs a key. {_GIVE_KEY}.")
         self._fernet()
 
     def get(self, id: str, *, binned: bool = False) -> Secret:
@@ -82,6 +84,7 @@ class SealedKeeper(Keeper):
 
     def put(self, text: str, *, owner: str, id: str | None = None, purge_at: float | None = None) -> str:
         """See `Keeper`."""
+        self.ready()
         token = self._fernet().encrypt(text.encode("utf-8", "surrogatepass")).decode()
         row: dict[str, Cell] = {
             "id": id or new_id(),
@@ -133,6 +136,7 @@ class SealedKeeper(Keeper):
         Raises:
             ConfigError: the extra or the key is missing.
         """
+        self.ready()
         from cryptography.fernet import InvalidToken
 
         every = self._fernet()
@@ -181,7 +185,10 @@ class SealedKeeper(Keeper):
         fernet = _extra()
         key = self._key()
         if key is None:
-            raise ConfigError(f"the sealed secrets need their key, and none is given. {_GIVE_KEY}")
+            raise ConfigError(
+                "it is sealed, and no key is given: set PROUTER_SECRET_KEY, or name the key's file in "
+                "PROUTER_SECRET_KEY_FILE, where this program is started"
+            )
         whence = "PROUTER_SECRET_KEY" if isinstance(key, str) else str(key)
         texts = [text for text in re.split(r"[,\s]+", key if isinstance(key, str) else _file_text(key)) if text]
         try:
@@ -189,7 +196,7 @@ class SealedKeeper(Keeper):
         except ValueError:
             keys = []
         if not keys:
-            raise ConfigError(f"{whence} holds no key of 44 letters and digits. {_GIVE_KEY}") from None
+            raise ConfigError(f"{whence} holds no key (44 letters, digits, - and _). {_GIVE_KEY}.") from None
         return keys
 
 

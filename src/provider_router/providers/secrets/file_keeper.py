@@ -88,7 +88,7 @@ class FileKeeper(Keeper):
         return len(expired)
 
     def warning(self) -> str | None:
-        """What is to be said if others on this machine can read the file."""
+        """See `Keeper`."""
         return self._ledger.warning()
 
 

@@ -98,6 +98,10 @@ class Keeper(Protocol):
     def purge(self) -> int:
         """Forget for good what has been in the bin for seven days, and return how many that were."""
 
+    def warning(self) -> str | None:
+        """What is to be said if others on this machine can read what it keeps."""
+        return None
+
     def find(self, id: str) -> Kept | None:
         """What is known of a secret; None if there is none."""
         return next((kept for kept in self.list() if kept.id == id), None)

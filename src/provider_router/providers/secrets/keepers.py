@@ -117,6 +117,10 @@ class Keepers(Keeper):
         """See `Keeper`."""
         return sum(keeper.purge() for keeper in self._keepers.values())
 
+    def warning(self) -> str | None:
+        """See `Keeper`."""
+        return next((warning for keeper in self._keepers.values() if (warning := keeper.warning())), None)
+
     def to_move(self, target: str, *, mine: Callable[[Kept], bool]) -> tuple[Moved, ...]:
         """What `move` would move.
 

@@ -70,10 +70,16 @@ def _asked(ask: Callable[[ModuleType], T], time_limit: float) -> T:
     thread.start()
     thread.join(time_limit)
     if failed and isinstance(failed[0], NoKeyringError):
-        raise ConfigError("this system has no keyring that can be used; use env: or file: instead") from failed[0]
+        raise ConfigError(
+            "this system has no keyring that can be used; use env:, file: or another keeper instead"
+        ) from failed[0]
     if failed:
         reason = next(iter(str(failed[0]).splitlines()), "no reason given")
-        raise ConfigError(f"the keyring cannot be used: {reason}; use env: or file: instead") from failed[0]
+        raise ConfigError(
+            f"the keyring cannot be used: {reason}; use env:, file: or another keeper instead"
+        ) from failed[0]
     if not answers:
-        raise ConfigError(f"the keyring did not answer within {time_limit:g} s; unlock it, or use env: or file:")
+        raise ConfigError(
+            f"the keyring did not answer within {time_limit:g} s; unlock it, or use env:, file: or another keeper"
+        )
     return answers[0]
