@@ -127,8 +127,8 @@ class Options:
             return resolve(reference, keeper=self._editor.keeper)
 
         config = self._editor.plugins.get(self._record().type).Config
-        values = {record.key: record.value for record in self.records()}
-        values = with_login(config, values, self._editor.store.credentials.list(), at=now())
+        own = {record.key: record.value for record in self.records()}
+        values = with_login(config, own, self._editor.store.credentials.list(), at=now())
         return build_config(config, values, resolve=look_up, whose=self._provider)
 
     def __contains__(self, key: object) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from provider_router.configuration.editor import Editor, references_in
+from provider_router.configuration.editor import Editor
 from provider_router.configuration.settings import Settings
 from provider_router.errors import ConfigError, MissingSecret, StoreError
 from provider_router.providers.config import describe_config, fetch_secret
@@ -134,9 +134,9 @@ class Secrets:
         self._editor.refuse_from_afar()
         self._keepers.called(keeper).ready()
         if dry_run:
-            return self._keepers.to_move(keeper, mine=self._is_mine)
+            return self._keepers.to_move(keeper, mine=self._mine())
         Settings(self._editor).set(KEEPER_SETTING, keeper)
-        return self._keepers.move(keeper, mine=self._is_mine)
+        return self._keepers.move(keeper, mine=self._mine())
 
     def restore(self, id: str) -> Kept:
         """Take a secret out of the bin again. What refers to it is not changed.
@@ -239,13 +239,15 @@ class Secrets:
             if isinstance(value, str) and (reference := parse_reference(value)):
                 yield owner, reference
 
-    def _is_mine(self, kept: Kept) -> bool:
-        """Whether this configuration refers to it, or did: others on this machine may have theirs in the same file."""
-        reference = f"secret:{kept.id}"
-        now = self._editor.store.read()
-        in_use = {one for options in now.options.values() for option in options for one in references_in(option.value)}
-        in_use |= {one for login in now.credentials for one in (login.token, login.cookies)}
-        return reference in in_use or self._editor.store.changes.mention(reference)
+    def _mine(self) -> Callable[[Kept], bool]:
+        """Tells what this configuration refers to, or did: others on this machine may have theirs in the same file."""
+        used = {str(reference) for _, reference in self._uses()}
+        changes = self._editor.store.changes
+
+        def mine(kept: Kept) -> bool:
+            return f"secret:{kept.id}" in used or changes.mention(f"secret:{kept.id}")
+
+        return mine
 
 
 def _checked(reference: Reference, keepers: Keepers) -> tuple[Literal["ok", "missing", "unreadable"], str]:

@@ -232,8 +232,8 @@ class ProviderRegistry:
         if self._plugins is None:
             self._plugins = Plugins.load()
         keeper = open_keepers(self._store) if self._store is not None else None
-        options = {option.key: option.value for option in configuration.options.get(record.id, ())}
-        options = with_login(self._plugins.get(record.type).Config, options, configuration.credentials, at=now())
+        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
+        options = with_login(self._plugins.get(record.type).Config, own, configuration.credentials, at=now())
         return self._plugins.create(
             record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=keeper)
         )

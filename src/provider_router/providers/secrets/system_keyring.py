@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 WAIT: Final = 10.0  # seconds; long enough for somebody to unlock it
 
+_INSTEAD: Final = "use env:, file: or another keeper instead"
+
 T = TypeVar("T")
 
 
@@ -70,16 +72,10 @@ def _asked(ask: Callable[[ModuleType], T], time_limit: float) -> T:
     thread.start()
     thread.join(time_limit)
     if failed and isinstance(failed[0], NoKeyringError):
-        raise ConfigError(
-            "this system has no keyring that can be used; use env:, file: or another keeper instead"
-        ) from failed[0]
+        raise ConfigError(f"this system has no keyring that can be used; {_INSTEAD}") from failed[0]
     if failed:
         reason = next(iter(str(failed[0]).splitlines()), "no reason given")
-        raise ConfigError(
-            f"the keyring cannot be used: {reason}; use env:, file: or another keeper instead"
-        ) from failed[0]
+        raise ConfigError(f"the keyring cannot be used: {reason}; {_INSTEAD}") from failed[0]
     if not answers:
-        raise ConfigError(
-            f"the keyring did not answer within {time_limit:g} s; unlock it, or use env:, file: or another keeper"
-        )
+        raise ConfigError(f"the keyring did not answer within {time_limit:g} s; unlock it, or {_INSTEAD}")
     return answers[0]
