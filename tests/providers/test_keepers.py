@@ -13,7 +13,7 @@ import pytest
 from provider_router.errors import ConfigError, MissingSecret
 from provider_router.providers.secrets import FileKeeper, Keepers, Kept, KeyringKeeper, Secret
 
-KEY = "sk-kept-c4nary"
+KEY = "sk-c4nary5d1c0ffee"
 DAY = 24 * 3600.0
 Passwords = dict[tuple[str, str], object]
 T = TypeVar("T")

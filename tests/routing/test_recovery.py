@@ -64,7 +64,7 @@ def counting(path: Path, secret: Path) -> str:
 async def test_a_provider_without_its_secret_is_named_so_and_is_back_when_it_can_be_had(
     admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
 ) -> None:
-    key = tmp_path / "key"
+    key = tmp_path / "example.key"
     admin.providers.edit("desk", config={"apiKey": f"file:{key}"})
     async with AsyncRouter(admin.path, plugins=plugins, clock=clock) as router:
         with pytest.raises(NoCandidates, match="no secret, option apiKey: there is no file"):
@@ -85,7 +85,7 @@ async def test_a_command_is_not_run_for_each_request(
     admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    admin.providers.edit("desk", config={"apiKey": counting(runs, tmp_path / "key")})
+    admin.providers.edit("desk", config={"apiKey": counting(runs, tmp_path / "example.key")})
     async with AsyncRouter(admin.path, plugins=plugins, clock=clock) as router:
         for _ in range(20):
             with pytest.raises(NoCandidates):
@@ -102,7 +102,7 @@ async def test_a_command_is_not_run_for_each_request(
 async def test_nobody_waits_for_a_secret_who_has_somebody_else_to_ask(
     admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
 ) -> None:
-    key = tmp_path / "key"
+    key = tmp_path / "example.key"
     with Backend(answers("from the loft")) as loft:
         admin.providers.add("loft", type="quick", priority=-1, config={"baseURL": loft.base_url})
         admin.providers.edit("desk", config={"apiKey": counting(tmp_path / "runs", key)})
@@ -131,31 +131,44 @@ async def test_a_disabled_provider_has_nobody_look_for_its_secret(
     admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    admin.providers.edit("desk", enabled=False, config={"apiKey": counting(runs, tmp_path / "key")})
+    admin.providers.edit("desk", enabled=False, config={"apiKey": counting(runs, tmp_path / "example.key")})
     async with AsyncRouter(admin.path, plugins=plugins, clock=clock) as router:
         assert [each.state for each in await router.health()] == ["disabled"]
         assert not router.registry._recovery
 
 
+class SealingKey:
+    """The file of the key that seals secrets; it can be taken away, and put back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._text = new_key()
+        self.put_back()
+
+    def take_away(self) -> None:
+        self.path.write_text("")
+
+    def put_back(self) -> None:
+        self.path.write_text(self._text)
+
+
 @pytest.fixture
-def sealing_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of the key that seals secrets."""
-    path = tmp_path / "sealing"
-    path.write_text(new_key())
-    monkeypatch.setenv("PROUTER_SECRET_KEY_FILE", str(path))
-    return path
+def sealing_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingKey:
+    key = SealingKey(tmp_path / "sealing")
+    monkeypatch.setenv("PROUTER_SECRET_KEY_FILE", str(key.path))
+    return key
 
 
 async def test_a_sealed_secret_is_had_again_as_soon_as_its_key_is(
-    admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, sealing_key: Path
+    admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, sealing_key: SealingKey
 ) -> None:
     admin.settings.set("secrets.keeper", "sealed")
     admin.providers.edit("desk", config={"apiKey": "sk-pelican"})
-    away = sealing_key.rename(sealing_key.with_name("away"))
+    sealing_key.take_away()
     async with AsyncRouter(admin.path, plugins=plugins, clock=clock) as router:
         [health] = await router.health()
-        assert (health.state, "is not there" in health.reason) == ("no-secret", True)
-        away.rename(sealing_key)
+        assert (health.state, "holds no key" in health.reason) == ("no-secret", True)
+        sealing_key.put_back()
         clock.ahead += SECRET_PAUSE
         assert (await router.chat("hi")).text == "from the desk"
 

@@ -16,7 +16,7 @@ from provider_router.providers.secrets import Secret
 from provider_router.store import Store, new_key
 from provider_router.store.sealed import SealedKeeper
 
-KEY = "sk-sealed-c4nary-äß"
+KEY = "sk-c4nary5d1c0ffee-äß"
 DAY = 24 * 3600.0
 OLD, NEW, OTHER = (new_key() for _ in range(3))
 
