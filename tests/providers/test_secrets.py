@@ -306,6 +306,17 @@ def test_what_is_put_can_be_got_by_another_process(keeper: FileKeeper) -> None:
     assert other.ids() == (secret_id,)
 
 
+def test_what_another_process_writes_is_seen_at_once_also_in_a_file_that_was_long_at_rest(keeper: FileKeeper) -> None:
+    first = keeper.put(KEY, owner="desk/apiKey")
+    os.utime(keeper.path, (1_000_000_000, 1_000_000_000))
+    assert keeper.ids() == (first,)
+    other = FileKeeper(keeper.path)
+    second = other.put("another", owner="loft/apiKey")
+    assert keeper.get(second) == Secret("another")
+    other.forget(first)
+    assert keeper.ids() == (second,)
+
+
 def test_nothing_is_created_before_the_first_secret(keeper: FileKeeper) -> None:
     assert keeper.ids() == ()
     assert keeper.owner("none") is None

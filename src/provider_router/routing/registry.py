@@ -31,6 +31,7 @@ from provider_router.routing.views import (
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
+    from provider_router.providers.secrets import Keeper
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
@@ -93,6 +94,7 @@ class ProviderRegistry:
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
         self._store: Store | None = None
+        self._keeper: Keeper | None = None
         self._probe: Probe | None = None
         self._held: Configuration | None = None
         self._renewing = anyio.Lock()
@@ -163,13 +165,14 @@ class ProviderRegistry:
 
     def _read(self) -> Configuration | None:
         from provider_router.routing.note_exchange import HealthSharing, NoteExchange
-        from provider_router.store import Probe, Store, exists
+        from provider_router.store import Probe, Store, exists, open_keepers
 
         assert self._database is not None
         if self._store is None:
             if not exists(self._database):
                 return None
             self._store = Store.open(self._database)
+            self._keeper = open_keepers(self._store)
             self._probe = Probe(self._database)
             if self._share_health:
                 exchange = NoteExchange(home.history_path(self._database))
@@ -227,15 +230,14 @@ class ProviderRegistry:
         from provider_router.configuration.lending import with_login
         from provider_router.providers.plugins import Plugins
         from provider_router.providers.secrets import resolve
-        from provider_router.store import now, open_keepers
+        from provider_router.store import now
 
         if self._plugins is None:
             self._plugins = Plugins.load()
-        keeper = open_keepers(self._store) if self._store is not None else None
         own = {option.key: option.value for option in configuration.options.get(record.id, ())}
         options = with_login(self._plugins.get(record.type).Config, own, configuration.credentials, at=now())
         return self._plugins.create(
-            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=keeper)
+            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self._keeper)
         )
 
     def _put(self, provider: Provider, *, priority: int) -> None:

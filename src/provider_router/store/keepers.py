@@ -19,6 +19,7 @@ def open_keepers(store: Store) -> Keepers:
         record = store.settings.get(KEEPER_SETTING)
         return KEEPERS[0] if record is None else str(record.value)
 
+    # The keyring last: it may be slow, and keeps nobody waiting who can be served without it.
     return Keepers(
-        (FileKeeper(home.secrets_path()), KeyringKeeper(home.keyring_list_path()), store.sealed), chosen=chosen
+        (FileKeeper(home.secrets_path()), store.sealed, KeyringKeeper(home.keyring_list_path())), chosen=chosen
     )

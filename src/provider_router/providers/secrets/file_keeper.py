@@ -39,7 +39,7 @@ class FileKeeper(Keeper):
 
     def get(self, id: str, *, binned: bool = False) -> Secret:
         """See `Keeper`."""
-        entry = self._ledger.unexpired().get(id)
+        entry = self._ledger.find(id)
         if entry is None or entry.secret is None or (entry.kept.purge_at is not None and not binned):
             raise not_kept(self.place, id, None if entry is None else entry.kept)
         return entry.secret
@@ -76,6 +76,11 @@ class FileKeeper(Keeper):
     def list(self) -> tuple[Kept, ...]:
         """See `Keeper`."""
         return tuple(entry.kept for entry in self._ledger.unexpired().values())
+
+    def find(self, id: str) -> Kept | None:
+        """See `Keeper`."""
+        entry = self._ledger.find(id)
+        return None if entry is None else entry.kept
 
     def purge(self) -> int:
         """See `Keeper`."""

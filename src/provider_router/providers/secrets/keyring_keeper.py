@@ -93,6 +93,11 @@ class KeyringKeeper(Keeper):
         """See `Keeper`."""
         return tuple(entry.kept for entry in self._ledger.unexpired().values())
 
+    def find(self, id: str) -> Kept | None:
+        """See `Keeper`."""
+        entry = self._ledger.find(id)
+        return None if entry is None else entry.kept
+
     def purge(self) -> int:
         """See `Keeper`."""
         expired = [key for key, entry in self._ledger.read().items() if self._ledger.expired(entry)]

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
 from provider_router.errors import ConfigError
 from provider_router.providers.secrets.keeper import Kept
 from provider_router.providers.secrets.secret import Secret
+
+_TICK: Final = 2_000_000_000  # nanoseconds; file systems count in steps of up to two seconds
 
 _logger = logging.getLogger("provider_router")
 
@@ -45,6 +47,7 @@ class Ledger:
         self.clock = clock
         self._lock_wait = lock_wait
         self._warned = False
+        self._held: tuple[tuple[int, int, int], Mapping[str, Entry]] | None = None
 
     def warning(self) -> str | None:
         """What is to be said if others on this machine can read the file. Windows has no such modes."""
@@ -57,16 +60,34 @@ class Ledger:
         """Whether it has been in the bin for long enough."""
         return entry.kept.purge_at is not None and entry.kept.purge_at <= self.clock()
 
+    def find(self, id: str) -> Entry | None:
+        """The entry of this id, unless it is to be purged."""
+        entry = self.read().get(id)
+        return None if entry is None or self.expired(entry) else entry
+
     def unexpired(self) -> dict[str, Entry]:
         """Every entry that is not to be purged, by id."""
         return {key: entry for key, entry in self.read().items() if not self.expired(entry)}
 
-    def read(self) -> dict[str, Entry]:
-        """Every entry, by id.
+    def read(self) -> Mapping[str, Entry]:
+        """Every entry, by id. The file is parsed again only if it may have changed.
 
         Raises:
             ConfigError: the file cannot be read.
         """
+        try:
+            status = self.path.stat()
+        except OSError:
+            return self._parsed()
+        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        held = self._held
+        if held is None or held[0] != seen:
+            held = seen, self._parsed()
+            # What was written a moment ago may be written again within the same tick of the file's clock.
+            self._held = held if time.time_ns() - status.st_mtime_ns > _TICK else None
+        return held[1]
+
+    def _parsed(self) -> dict[str, Entry]:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -97,7 +118,7 @@ class Ledger:
             path = self.path.resolve()  # a link stays one
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(path.with_name(path.name + ".lock"), wait=self._lock_wait):
-                entries = self.read()
+                entries = self._parsed()
                 yield entries
                 _replace(path, json.dumps(_to_json(entries), indent=1).encode())
         except OSError as error:
