@@ -109,8 +109,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # Whatever needs a secret in a test takes one with one of these in it; each is long enough to be nothing else.
 CANARIES = ("c4nary5d1c0ffee", "sk-pelican", "sk-brown", "sk-white", "sk-right")
-# Where a secret may lie in clear: the file of the keeper `file`, and files that a `file:` reference names.
-IN_CLEAR = ("secrets.json", "example.key")
+# Where a secret may lie in clear: the file of the keeper `file`, files that a `file:` reference names, and this one.
+IN_CLEAR = ("secrets.json", "example.key", "conftest.py")
 
 
 def _forms(canary: str) -> Iterator[bytes]:
