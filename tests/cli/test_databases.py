@@ -27,7 +27,7 @@ def newer(path: Path) -> None:
     with Admin(path) as admin:
         admin.models.add("qwen3")
     database = sqlite3.connect(path)
-    database.execute("UPDATE _sqlite_migrations SET name = 'm999_of_the_future'")
+    database.execute("UPDATE _sqlite_migrations SET name = 'm999_of_the_future' WHERE name LIKE 'm001%'")
     database.commit()
     database.close()
 

@@ -325,7 +325,7 @@ def test_no_error_of_the_command_speaks_of_python(prouter) -> None:
 def test_a_reason_names_the_provider_once(prouter, admin: Admin, desk: Backend) -> None:
     admin.providers.edit("desk", config={"apiKey": "env:PELICAN_KEY_THAT_IS_NOT_SET"})
     said = prouter("chat", "hi").stderr
-    assert "desk: option apiKey: " in said
+    assert "(desk: no secret, option apiKey: " in said
 
 
 def test_the_help_says_of_each_command_what_it_says_itself(prouter) -> None:

@@ -12,6 +12,7 @@ from provider_router.configuration.editor import Editor
 from provider_router.configuration.links import Links
 from provider_router.configuration.models import Models
 from provider_router.configuration.providers import Providers
+from provider_router.configuration.secrets import Secrets
 from provider_router.configuration.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Admin:
             changes things from afar may give secrets only: a reference would let them read what is not theirs.
 
     Attributes:
-        providers, models, links, settings, credentials: the nouns.
+        providers, models, links, settings, credentials, secrets: the nouns.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Admin:
         self.links = Links(self._editor)
         self.settings = Settings(self._editor)
         self.credentials = Credentials(self._editor)
+        self.secrets = Secrets(self._editor)
 
     @property
     def path(self) -> Path:

@@ -235,7 +235,7 @@ def _judge(
     if not view.enabled:
         return skip("disabled")
     if view.problem:
-        return skip(view.problem, view.until)
+        return skip(f"no secret, {view.problem}" if view.lacks_secret else view.problem, view.until)
     link = view.links.get(model) if model is not None else view.default_link
     if model is not None and link is None and not view.takes_any_model:
         return skip(f"does not serve {model}")

@@ -18,6 +18,7 @@ from provider_router.errors import ConfigError, Failure, ProviderError, UnknownP
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.recovery import Recovery
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.views import (
     broken_view,
@@ -30,6 +31,7 @@ from provider_router.routing.views import (
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
+    from provider_router.providers.secrets import Keeper
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
@@ -92,9 +94,11 @@ class ProviderRegistry:
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
         self._store: Store | None = None
+        self._keeper: Keeper | None = None
         self._probe: Probe | None = None
         self._held: Configuration | None = None
         self._renewing = anyio.Lock()
+        self._recovery: Recovery[Configuration, _Made] = Recovery(clock)
         self.snapshot = Snapshot()
         for position, provider in enumerate(providers or ()):
             if provider.id in self._live:
@@ -118,6 +122,8 @@ class ProviderRegistry:
                     made = await anyio.to_thread.run_sync(self._made_anew, configuration)
                     self._swap(configuration, made)
             await self._close_retired()
+        if self._recovery:
+            await self._recover()
         if self._sharing is not None:
             self._sharing.hear()
         return self.snapshot
@@ -140,6 +146,18 @@ class ProviderRegistry:
         self._swap(self._held, [made])
         await self._close_retired()
 
+    async def _recover(self) -> None:
+        """Make anew what lacked its secret, if it is time. Nobody waits for it who has somebody else to ask."""
+        held = self._held
+        if held is None:
+            return
+        if due := self._recovery.due():
+            self._recovery.start(held, lambda: [self._make(held, each, routing_values(held)) for each in due])
+            if not self._live:
+                await anyio.to_thread.run_sync(self._recovery.wait, numbers.SECRET_WAIT)
+        if self._held is held and (found := self._recovery.take(held)):
+            self._swap(held, found, changed=False)
+
     def _moved(self) -> bool:
         if self._held is None or self._probe is None:
             return True
@@ -147,13 +165,14 @@ class ProviderRegistry:
 
     def _read(self) -> Configuration | None:
         from provider_router.routing.note_exchange import HealthSharing, NoteExchange
-        from provider_router.store import Probe, Store, exists
+        from provider_router.store import Probe, Store, exists, open_keepers
 
         assert self._database is not None
         if self._store is None:
             if not exists(self._database):
                 return None
             self._store = Store.open(self._database)
+            self._keeper = open_keepers(self._store)
             self._probe = Probe(self._database)
             if self._share_health:
                 exchange = NoteExchange(home.history_path(self._database))
@@ -184,15 +203,17 @@ class ProviderRegistry:
             return _Made(id)
         links = _links(configuration, id)
         try:
-            provider = self._create(record, {o.key: o.value for o in configuration.options.get(id, ())})
+            provider = self._create(record, configuration)
         except ConfigError as error:
             return _Made(id, broken_view(record, links, error), anew=True)
         return _Made(id, provider_view(provider, record, links, values), provider, anew=True)
 
-    def _swap(self, configuration: Configuration, made: Sequence[_Made]) -> None:
+    def _swap(self, configuration: Configuration, made: Sequence[_Made], *, changed: bool = True) -> None:
         """Put what was made in force, in one step between two requests."""
         self._held = configuration
         for each in made:
+            lacks = each.view is not None and each.view.lacks_secret and each.view.enabled
+            self._recovery.note(each.id, lacks=lacks, anew=changed)
             if each.view is None or each.anew:
                 known = self._retire(each.id)
                 if each.provider is not None:
@@ -205,15 +226,18 @@ class ProviderRegistry:
                 self._views[each.id] = each.view
         self._publish()
 
-    def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
+    def _create(self, record: ProviderRecord, configuration: Configuration) -> Provider:
+        from provider_router.configuration.lending import with_login
         from provider_router.providers.plugins import Plugins
-        from provider_router.providers.secrets import FileKeeper, resolve
+        from provider_router.providers.secrets import resolve
+        from provider_router.store import now
 
         if self._plugins is None:
             self._plugins = Plugins.load()
-        keeper = FileKeeper(home.secrets_path())
+        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
+        options = with_login(self._plugins.get(record.type).Config, own, configuration.credentials, at=now())
         return self._plugins.create(
-            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=keeper)
+            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self._keeper)
         )
 
     def _put(self, provider: Provider, *, priority: int) -> None:

@@ -54,7 +54,11 @@ class CheckResult:
 
 @frozen(kw_only=True)
 class ProviderHealth:
-    """How a provider stands: `ready`, or why it is asked after the others, and until when."""
+    """How a provider stands: `ready`, or why it is asked after the others, or not at all, and until when.
+
+    Not at all are asked: `disabled`; `no-secret`, whose secret cannot be had and is looked for again now and then;
+    `unusable`, which cannot be made before its configuration changes.
+    """
 
     provider: str
     type: str
@@ -278,7 +282,9 @@ class AsyncRouter:
         )
         if view.problem:
             condition = Condition(State.READY, view.problem)
-        state = "disabled" if not view.enabled else "unusable" if view.problem else str(condition.state)
+        state = "no-secret" if view.lacks_secret else "unusable" if view.problem else str(condition.state)
+        if not view.enabled:
+            state = "disabled"
         return ProviderHealth(
             provider=view.id,
             type=view.type,

@@ -18,6 +18,7 @@ from provider_router.store.links import Links
 from provider_router.store.migrations import CONFIGURATION
 from provider_router.store.models import Models
 from provider_router.store.providers import Providers
+from provider_router.store.sealed import SealedKeeper
 from provider_router.store.settings import Settings
 
 BUSY_TIMEOUT = 10.0  # seconds
@@ -30,6 +31,7 @@ class Store:
 
     Attributes:
         providers, configs, models, links, settings, credentials, changes: the tables.
+        sealed: the keeper of the secrets that lie in the database, encrypted.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -41,6 +43,7 @@ class Store:
         self.settings = Settings(connection)
         self.credentials = Credentials(connection)
         self.changes = Changes(connection)
+        self.sealed = SealedKeeper(connection)
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> Self:
