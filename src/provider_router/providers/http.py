@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -62,13 +63,13 @@ class HTTPProvider(Provider):
         """Headers that prove who asks; a type with credentials overrides this."""
         return {}
 
-    @property
+    @functools.cached_property
     def endpoint(self) -> str:
         url = urlsplit(self.config.base_url)
         port = url.port or (443 if url.scheme == "https" else 80)
         return f"{url.scheme}://{(url.hostname or '').lower()}:{port}"
 
-    @property
+    @functools.cached_property
     def zone(self) -> str:
         return self.config.zone or zone_of_host(urlsplit(self.config.base_url).hostname or "")
 
@@ -215,8 +216,11 @@ class HTTPProvider(Provider):
         return exchange
 
     def _bounds(self, body: object, limits: Limits | None) -> Limits:
+        """What holds for this request; of an attempt, the Router has said all of it."""
         said = limits or (body.limits if isinstance(body, ChatRequest) else UNSAID)
-        return said.over(self.bounds())
+        if None in (said.connect, said.timeout, said.first_token, said.idle, said.max_answer_bytes):
+            return said.over(self.bounds())
+        return said
 
     async def _raise_error(self, exchange: Exchange, body: object) -> None:
         try:
