@@ -7,6 +7,7 @@ takes it by itself, and nowhere less strictly than h11 does.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -28,6 +29,8 @@ MOST_UNREAD_BYTES: Final = 64 * 1024  # beyond them the peer is made to wait
 
 _H: Final = ord("H")
 _FRAMING: Final = frozenset([b"connection", b"content-encoding", b"content-length", b"transfer-encoding"])
+_MOST_DIGITS: Final = 20  # of a Content-Length, as with h11
+_ILLEGAL_IN_REASON: Final = re.compile(rb"[\x00\x0b\x0c]")
 _WITHOUT_BODY: Final = frozenset([204, 304])
 
 
@@ -381,36 +384,41 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         assert parser is not None
         status = parser.get_status_code()
-        if status < 200:
-            if status < 100 or status == 101:
-                raise _Refused(f"status {status} was not asked for")
-            self.headers.clear()
-            self.reason = b""
-            return
-        version = self.version = parser.get_http_version()
-        if version < "1.1":
-            self.reusable = False
-        framed = False
+        if status < 100 or status == 101:
+            raise _Refused(f"status {status} was not asked for")
+        if _ILLEGAL_IN_REASON.search(self.reason):
+            raise _Refused("illegal status line")
+        framed = close = False
+        encoding = b""
         for name, value in self.headers:
             known = name.lower()
             if known not in _FRAMING:
                 continue
             if known == b"content-encoding":
-                self.encoding = value.strip().lower()
+                encoding = value.strip().lower()
             elif known == b"content-length":
+                if len(value) > _MOST_DIGITS:
+                    raise _Refused("bad Content-Length")
                 framed = True
             elif known == b"transfer-encoding":
                 if framed or value.lower() != b"chunked":
                     raise _Refused("only one Transfer-Encoding, chunked, is understood")
                 framed = True
             elif b"close" in [token.strip() for token in value.lower().split(b",")]:
-                self.reusable = False
+                close = True
+        if status < 200:
+            self.headers.clear()
+            self.reason = b""
+            return
+        self.version = parser.get_http_version()
+        self.encoding = encoding
         self._head_bytes = 0
         self.status = status
         if self._bodiless or status in _WITHOUT_BODY:
             self.ended = True
         elif not framed:
             self._until_close = True
+        if close or self._until_close or self.version < "1.1":
             self.reusable = False
 
     def on_body(self, data: bytes) -> None:
