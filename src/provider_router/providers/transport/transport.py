@@ -15,7 +15,8 @@ import httpx
 from anyio.lowlevel import checkpoint, current_token
 
 from provider_router.home import stock_transport
-from provider_router.providers.transport.connection import PARSES, Connection
+from provider_router.providers.transport.answer import PARSES
+from provider_router.providers.transport.connection import Connection
 from provider_router.providers.transport.dialer import Dialer, Resolve, resolve
 from provider_router.providers.transport.pool import Pool, Untold, Waits
 from provider_router.providers.transport.request import Head
@@ -180,12 +181,12 @@ class Transport(httpx.AsyncHTTPTransport):
             data, waits=waits, told=_UNTOLD, rest=rest, bodiless=request.method == "HEAD", last=head.last
         )
         return httpx.Response(
-            connection.status,
-            headers=connection.headers,
+            connection.answer.status,
+            headers=connection.answer.headers,
             stream=_Answer(connection, waits.read),
             extensions={
-                "http_version": b"HTTP/" + connection.version.encode("ascii"),
-                "reason_phrase": connection.reason,
+                "http_version": b"HTTP/" + connection.answer.version.encode("ascii"),
+                "reason_phrase": connection.answer.reason,
                 "network_stream": _NetworkStream(connection),
             },
         )
