@@ -208,3 +208,19 @@ async def test_the_server_s_name_of_tls_is_the_host_s_or_the_one_named(relay: An
             await client.get(front.url + "/v1/models", extensions={"sni_hostname": "other.localhost"})
     assert ["localhost", "other.localhost"] == front.names
     assert ["http/1.1", "http/1.1"] == front.protocols
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_uvloop_runs_it_too(secure: bool, relay: Any, trusting: Any, backend: Backend) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ask() -> list[int]:
+        async with Transport(verify=trusting) as transport, httpx.AsyncClient(transport=transport) as client:
+            url = (relay(backend.port).url if secure else backend.url) + "/v1/chat/completions"
+            answers = [await client.post(url, content=b'{"messages": []}' + b" " * size) for size in (0, 2**20)]
+            assert transport.pool_to(ORIGIN) is not None
+            return [answer.status_code for answer in answers]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert [200, 200] == runner.run(ask())

@@ -6,7 +6,7 @@ It raises httpx's exceptions, each where stock httpx raises it.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 
@@ -221,8 +221,8 @@ class Connection(asyncio.Protocol):
     # What asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's TLS transport is no asyncio.Transport by class.
+        self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=1, low=0)  # so that `drain` means: all of it is out; TLS takes no 0
 
     def data_received(self, data: bytes) -> None:
