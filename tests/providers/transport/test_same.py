@@ -301,7 +301,15 @@ async def test_what_may_not_be_sent_is_refused_alike(request_: Callable[[], dict
 
 
 @pytest.mark.parametrize(
-    "url", ["http://nowhere.invalid/", "http://127.0.0.1:1/", "https://127.0.0.1:1/", "ftp://127.0.0.1/", "nothing"]
+    "url",
+    [
+        "http://nowhere.invalid/",
+        "http://127.0.0.1:1/",
+        "https://127.0.0.1:1/",
+        "ftp://127.0.0.1:1/",
+        "http:///",
+        "nothing",
+    ],
 )
 async def test_what_cannot_be_reached_is_told_alike(url: str) -> None:
     stock, ours = await both(lambda: url, "GET")

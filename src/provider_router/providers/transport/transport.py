@@ -160,18 +160,18 @@ class Transport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
         url, extensions = request.url, request.extensions
-        port = url.port or PORTS.get(url.raw_scheme)
         pool = None
-        if port is not None and "trace" not in extensions:
+        if url.raw_scheme in PORTS and url.host and "trace" not in extensions:
             server_name = extensions.get("sni_hostname") or url.raw_host.decode("ascii")
-            pool = self.pool_to((url.raw_scheme, url.raw_host, port, server_name))
+            pool = self.pool_to((url.raw_scheme, url.raw_host, url.port or PORTS[url.raw_scheme], server_name))
         if pool is None:
             return await self._stock(request)
         target = extensions.get("target", url.raw_path)
         head = Head(request.method.encode("ascii"), target, request.headers.raw)
         if head.upgrades:
             return await self._stock(request)
-        waits = Waits(**extensions.get("timeout", {}))
+        longest = extensions.get("timeout", {})
+        waits = Waits(longest.get("connect"), longest.get("read"), longest.get("write"), longest.get("pool"))
         data, rest = head.data, None
         if isinstance(request.stream, httpx.ByteStream):
             data += head.framed(b"".join(request.stream))
@@ -214,9 +214,10 @@ class Transport(httpx.AsyncHTTPTransport):
 
     async def aclose(self) -> None:
         """Close every connection. May be called twice; what comes after it opens new ones."""
-        process, here, _ = self._home
+        process = self._home[0]
         homes, self._homes, self._home = self._homes, {}, (0, None, {})
         if process == os.getpid():
+            here = _running_loop()
             for loop, pools in homes.items():
                 for pool in pools.values():
                     if loop is here:
@@ -227,6 +228,13 @@ class Transport(httpx.AsyncHTTPTransport):
         if self._stock_home == (os.getpid(), current_token()):
             await super().aclose()
         self._stock_home = None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Rest:
