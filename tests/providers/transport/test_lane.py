@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import zlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -69,12 +68,9 @@ def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def door(lane: str, base_url: str, kind: type[Door] = Door, **options: Any) -> Door:
     """A provider over this lane."""
-    before = os.environ.get("PROUTER_TRANSPORT", "")
-    os.environ["PROUTER_TRANSPORT"] = "httpx" if lane == "httpx" else ""
-    try:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PROUTER_TRANSPORT", "httpx" if lane == "httpx" else "")
         return kind("door", base_url=base_url, **options)
-    finally:
-        os.environ["PROUTER_TRANSPORT"] = before
 
 
 async def fares(provider: Door, *, streamed: bool) -> tuple[Any, ...]:
