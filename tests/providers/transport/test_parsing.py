@@ -22,7 +22,7 @@ STRICTER = (
     "Data after",
     "Duplicate",
     "Invalid HTTP version",
-    "Invalid character in chunk",
+    "Invalid character",
     "Invalid header",
     "Invalid response status",
     "Missing expected",
