@@ -538,6 +538,46 @@ def test_a_stream_that_ends_without_a_finish_reason_is_truncated(scene: Any) -> 
     assert request.health.in_flight == {}
 
 
+ONE, OTHER = ((0, True),), ((1, True),)  # the end of the first and of the second choice
+
+
+@pytest.mark.parametrize(
+    ("ends", "begun", "whole"),
+    [
+        ((ONE, OTHER), (), True),
+        ((OTHER, ONE), (0, 1), True),
+        ((ONE,), (0, 1), False),
+        ((ONE,), (), True),  # a backend that takes no notice of n
+        ((), (0, 1), False),
+    ],
+    ids=["both", "both, begun before", "one of two begun", "the only one", "none"],
+)
+def test_an_answer_with_several_choices_ends_when_all_have_ended(
+    ends: tuple[Any, ...], begun: tuple[int, ...], whole: bool, scene: Any
+) -> None:
+    alone = scene("a", stream=True, choices=2)
+    alone.start()
+    for index in begun:
+        alone.machine.event(TEXT[0], Sign(meaningful=True, choices=((index, False),)), alone.now)
+    for end in ends:
+        alone.machine.event(TEXT[0], Sign(meaningful=True, finish="stop", choices=end), alone.now)
+    if not alone.machine.committed:
+        alone.machine.event(TEXT[0], Sign(meaningful=True), alone.now)
+    action = alone.machine.ended(alone.now)
+    assert isinstance(action, Answer) is whole
+    assert alone.trail == [("a", "ok" if whole else "truncated")]
+
+
+@pytest.mark.parametrize("ends", [1, 2])
+def test_what_fails_after_the_end_of_one_choice_of_two_is_a_failure(ends: int, scene: Any) -> None:
+    alone = scene("a", stream=True, choices=2)
+    alone.start()
+    for end in (ONE, OTHER)[:ends]:
+        alone.machine.event(TEXT[0], Sign(meaningful=True, finish="stop", choices=end), alone.now)
+    action = alone.fail(Failure.RESET)
+    assert isinstance(action, Answer) is (ends == 2)
+
+
 def test_what_fails_after_a_finish_reason_is_no_failure(scene: Any) -> None:
     request = scene("a", stream=True)
     request.start()

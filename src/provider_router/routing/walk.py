@@ -21,7 +21,7 @@ from provider_router.routing.table import TABLE
 
 @frozen
 class Policy:
-    """What holds for this one request; durations in seconds."""
+    """What holds for this one request; durations in seconds. `choices` is how many answers it wants side by side."""
 
     stream: bool = False
     total: float | None = None
@@ -31,6 +31,7 @@ class Policy:
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     resume: str = "error"
     guards: str = "warn"
+    choices: int = 1
 
 
 @frozen
