@@ -104,8 +104,8 @@ class Driver(ABC):
             self._slots.wake()
             raise
         action = self.machine.woke(self._clock())
-        if wait.slot and not (isinstance(action, Wait) and action.slot):
-            self._slots.wake()  # it has left the line, and the others move up
+        if wait.slot and not (isinstance(action, Wait) and action.slot and not action.moved):
+            self._slots.wake()  # it has left the line, or stands for another slot, and the others move up
         return action
 
     async def _attempt(self, ask: Ask) -> Action:

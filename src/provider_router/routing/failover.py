@@ -98,7 +98,7 @@ class Failover:
     def _ask(self, candidate: Candidate, now: float) -> Ask:
         self._candidate = candidate
         check_first = candidate.view.free_check and self._health.to_check_first(candidate.key, now)
-        self._ticket = self._health.begin(candidate.key, now)
+        self._ticket = self._health.begin(candidate.key, now, slots=candidate.slots)
         self._reset_attempt()
         self._asked = now
         limits = self.policy.limits.over(candidate.limits)

@@ -27,6 +27,7 @@ from provider_router.routing.call import Call, CallOptions, capabilities
 from provider_router.routing.driver import ChatDriver, PassThroughDriver
 from provider_router.routing.failover import Failover
 from provider_router.routing.health import Health, Key
+from provider_router.routing.line import Slots
 from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.retry_budget import RetryBudget
@@ -274,7 +275,7 @@ class AsyncRouter:
     def _health_of(self, view: ProviderView, snapshot: Snapshot, now: float, at: datetime) -> ProviderHealth:
         health = self.registry.health
         condition = health.condition(
-            Key(view.id, view.endpoint, view.default_model), now, max_parallel=view.max_parallel
+            Key(view.id, view.endpoint, view.default_model), now, slots=Slots(view.max_parallel)
         )
         if view.problem:
             condition = Condition(State.READY, view.problem)
