@@ -198,6 +198,7 @@ async def test_usage_comes_where_it_was_asked_for(quick: Any) -> None:
             assert (stream.usage.prompt_tokens, stream.usage.completion_tokens) == (7, 3)
 
 
+@pytest.mark.no_cover
 async def test_a_hundred_streams_at_once(quick: Any) -> None:
     with Backend(answers("Why is the sky blue?")) as one:
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url, first_token_timeout=60)]) as r:

@@ -37,6 +37,8 @@ from provider_router.routing.strategies import STRATEGIES
 from provider_router.routing.table import TABLE
 from provider_router.routing.walk import Policy
 
+pytestmark = pytest.mark.no_cover  # much traffic; quicker tests cover what it runs
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXT = ChatChunk(b'{"choices":[{"delta":{"content":"x"}}]}')
 COUNTING = (Effect.ENDPOINT_DOWN, Effect.ENDPOINT_FAULT, Effect.MODEL_FAULT)
