@@ -10,6 +10,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import anyio.lowlevel
 import httpx
 
@@ -56,6 +57,7 @@ class HTTPProvider(Provider):
         super().__init__(*args, **options)
         self._client: httpx.AsyncClient | None = None
         self._home: tuple[int, object] | None = None  # the process and the event loop of the client
+        self._keeper: AsyncGenerator[None] | None = None  # closes it when the event loop ends
         self._headers: dict[str, str] = {
             "accept-encoding": "identity",
             "user-agent": "provider-router",
@@ -313,11 +315,28 @@ class HTTPProvider(Provider):
                 ),
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
+            self._keeper = _kept_until_the_loop_ends(self._client)
+            try:
+                self._keeper.asend(None).send(None)  # its first step, which waits for nothing
+            except StopIteration:
+                pass
         return self._client
 
     async def aclose(self) -> None:
         client, self._client = self._client, None
         if client is not None and self._home == (os.getpid(), anyio.lowlevel.current_token()):
+            keeper, self._keeper = self._keeper, None
+            await client.aclose()
+            if keeper is not None:
+                await keeper.aclose()
+
+
+async def _kept_until_the_loop_ends(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Close a client whose owner outlives its event loop: both kinds of loop close, as they end, what is half-run."""
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
             await client.aclose()
 
 
