@@ -67,7 +67,6 @@ class Editor:
         self.local = local
         self._plugins = plugins
         self._store: Store | None = None
-        self._empty: Store | None = None  # read from as long as there is no file
         self._keeper: tuple[Store, Keepers] | None = None
         self._purged_at: float | None = None
         self._forget_threads()
@@ -88,15 +87,8 @@ class Editor:
             self.close()
             self._forget_threads()
         with self._opening:
-            if self._store is None and not Store.exists(self.path):
-                self._empty = self._empty or Store.empty(self.path)
-                return self._empty
-            return self._opened()
-
-    def _opened(self) -> Store:
-        """The database's file, created if need be."""
-        self._store = self._store or Store.open(self.path)
-        return self._store
+            self._store = self._store or Store.late(self.path)
+            return self._store
 
     @property
     def keeper(self) -> Keepers:
@@ -147,10 +139,7 @@ class Editor:
             outer.take_over(mine)
 
     def _for_writing(self) -> Store:
-        """The database with its file; and the keepers' bins without what lay there for longer than they should."""
-        if self.store is self._empty:
-            with self._opening:
-                self._opened()
+        """The database; and the keepers' bins without what lay there for longer than they should."""
         if self._purged_at is None or time.monotonic() > self._purged_at + _PURGE_EVERY:
             self._purged_at = time.monotonic()
             try:
@@ -161,10 +150,9 @@ class Editor:
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""
-        for store in (self._store, self._empty):
-            if store is not None:
-                store.close()
-        self._store = self._empty = None
+        if self._store is not None:
+            self._store.close()
+        self._store = None
 
 
 @define(eq=False)

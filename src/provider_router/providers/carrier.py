@@ -14,7 +14,7 @@ from attrs import frozen
 from provider_router.chat import Progress
 from provider_router.errors import ConnectionLost
 from provider_router.providers.exchange import Exchange
-from provider_router.providers.transport import Opening, Transport, Waits, opening, shared_context
+from provider_router.providers.transport import LoopEnd, Opening, Transport, Waits, opening, shared_context
 
 # Local servers close their idle connections after five seconds.
 _CONNECTIONS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=4.0)
@@ -78,6 +78,7 @@ class Carrier:
         # One for each zone that requests stay within: httpx does not tell whom a connection that it reuses leads to.
         self._clients: dict[tuple[str | None, bool], httpx.AsyncClient] = {}
         self._home: tuple[int, object] | None = None  # the process and the event loop of the clients
+        self._end: LoopEnd | None = None
 
     def prepare(self, base_url: str) -> None:
         """Make what the first request would have to make, inside a running event loop."""
@@ -156,9 +157,10 @@ class Carrier:
         home = (os.getpid(), anyio.lowlevel.current_token())
         if self._home != home:
             if self._home is not None and self._home[0] != home[0]:
-                _of_the_parent.append(self._clients)
+                _of_the_parent.append((self._clients, self._end))
             self._home = home
-            self._clients = {}
+            clients = self._clients = {}
+            self._end = LoopEnd(lambda: _close_all(clients))
         client = self._clients.get((zone, secure))
         if client is None:
             client = self._clients[zone, secure] = httpx.AsyncClient(
@@ -172,8 +174,12 @@ class Carrier:
 
     async def aclose(self) -> None:
         """Close what is open in this event loop and process. May be called twice."""
-        clients, self._clients = self._clients, {}
-        if self._home == (os.getpid(), anyio.lowlevel.current_token()):
-            for client in clients.values():
-                await client.aclose()
+        if self._end is not None and self._home == (os.getpid(), anyio.lowlevel.current_token()):
+            await self._end.aclose()
+            self._home = self._end = None
         await self._lane.aclose()
+
+
+async def _close_all(clients: Mapping[tuple[str | None, bool], httpx.AsyncClient]) -> None:
+    for client in clients.values():
+        await client.aclose()

@@ -4,9 +4,22 @@
 """
 
 from provider_router.providers.transport.connection import Connection
+from provider_router.providers.transport.loop_end import LoopEnd
 from provider_router.providers.transport.opening import Opening, opening
 from provider_router.providers.transport.pool import Pool, Told, Waits
 from provider_router.providers.transport.request import Head
 from provider_router.providers.transport.transport import Origin, Transport, shared_context
 
-__all__ = ["Connection", "Head", "Opening", "Origin", "Pool", "Told", "Transport", "Waits", "opening", "shared_context"]
+__all__ = [
+    "Connection",
+    "Head",
+    "LoopEnd",
+    "Opening",
+    "Origin",
+    "Pool",
+    "Told",
+    "Transport",
+    "Waits",
+    "opening",
+    "shared_context",
+]

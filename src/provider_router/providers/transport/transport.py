@@ -18,6 +18,7 @@ from provider_router.home import stock_transport
 from provider_router.providers.transport.answer import PARSES
 from provider_router.providers.transport.connection import Connection
 from provider_router.providers.transport.dialer import Dialer, Resolve, resolve
+from provider_router.providers.transport.loop_end import LoopEnd
 from provider_router.providers.transport.pool import Pool, Untold, Waits
 from provider_router.providers.transport.request import Head
 
@@ -97,6 +98,7 @@ class Transport(httpx.AsyncHTTPTransport):
         self._context: ssl.SSLContext | None = None
         self._home: tuple[int, asyncio.AbstractEventLoop | None, dict[Origin, Pool]] = (0, None, {})
         self._homes: dict[asyncio.AbstractEventLoop, dict[Origin, Pool]] = {}
+        self._ends: dict[asyncio.AbstractEventLoop, LoopEnd] = {}
 
     def context(self) -> ssl.SSLContext:
         """The TLS context by httpx's rules, made when it is first needed; one for all that ask for nothing special."""
@@ -131,9 +133,13 @@ class Transport(httpx.AsyncHTTPTransport):
         """Connections cannot move from one loop to another, nor into a forked process."""
         process = os.getpid()
         if self._home[0] not in (0, process):
-            _of_the_parent.append(self._homes)
-            self._homes = {}
+            _of_the_parent.append((self._homes, self._ends))
+            self._homes, self._ends = {}, {}
         self._homes = {known: pools for known, pools in self._homes.items() if not known.is_closed()}
+        self._ends = {known: end for known, end in self._ends.items() if known in self._homes}
+        if loop not in self._ends:
+            pools: dict[Origin, Pool] = self._homes.setdefault(loop, {})
+            self._ends[loop] = LoopEnd(lambda: _close_all(pools))
         self._home = (process, loop, self._homes.setdefault(loop, {}))
         return self._home
 
@@ -215,19 +221,25 @@ class Transport(httpx.AsyncHTTPTransport):
     async def aclose(self) -> None:
         """Close every connection. May be called twice; what comes after it opens new ones."""
         process = self._home[0]
-        homes, self._homes, self._home = self._homes, {}, (0, None, {})
+        homes, ends = self._homes, self._ends
+        self._homes, self._ends, self._home = {}, {}, (0, None, {})
         if process == os.getpid():
             here = _running_loop()
             for loop, pools in homes.items():
-                for pool in pools.values():
-                    if loop is here:
-                        pool.close()
-                    elif not loop.is_closed():
+                if loop is here:
+                    await ends[loop].aclose()
+                elif not loop.is_closed():
+                    for pool in pools.values():
                         loop.call_soon_threadsafe(pool.close)
-            await checkpoint()  # asyncio lets go of a socket in the loop's next turn
         if self._stock_home == (os.getpid(), current_token()):
             await super().aclose()
         self._stock_home = None
+
+
+async def _close_all(pools: dict[Origin, Pool]) -> None:
+    for pool in pools.values():
+        pool.close()
+    await checkpoint()  # asyncio lets go of a socket in the loop's next turn
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
