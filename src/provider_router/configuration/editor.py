@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -17,14 +17,14 @@ from provider_router.errors import ConfigError
 from provider_router.providers.secrets import FileKeeper, parse_reference
 from provider_router.store import (
     ChangeRecord,
-    CredentialRecord,
     Json,
+    Kept,
     LinkRecord,
     ModelRecord,
     OptionRecord,
     ProviderRecord,
-    SettingRecord,
     Store,
+    key_of,
     row_of,
 )
 
@@ -32,18 +32,6 @@ if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
 
 log = logging.getLogger("provider_router")
-
-Row: TypeAlias = ProviderRecord | OptionRecord | ModelRecord | LinkRecord | SettingRecord | CredentialRecord
-
-_NOUNS: Final[Mapping[type, str]] = {
-    ProviderRecord: "provider",
-    OptionRecord: "option",
-    ModelRecord: "model",
-    LinkRecord: "link",
-    SettingRecord: "setting",
-    CredentialRecord: "credential",
-}
-
 
 class Editor:
     """The store, the keeper and the installed types, each opened when it is first needed. Threads may share one.
@@ -174,7 +162,7 @@ class Change:
             self._dropped.add(str(parsed).removeprefix("secret:"))
 
     def tell(
-        self, what: str, *, noun: str, subject: str, before: Iterable[Row] = (), after: Iterable[Row] = ()
+        self, what: str, *, noun: str, subject: str, before: Iterable[Kept] = (), after: Iterable[Kept] = ()
     ) -> None:
         """Write the change's record.
 
@@ -249,12 +237,12 @@ def references_in(value: Json) -> tuple[str, ...]:
     return tuple(one for one in values if isinstance(one, str) and parse_reference(one))
 
 
-def _rows(records: tuple[Row, ...]) -> Json:
+def _rows(records: tuple[Kept, ...]) -> Json:
     if not records:
         return None
     rows: dict[str, Json] = {}
     for record in records:
-        of_noun = rows.setdefault(_NOUNS[type(record)], [])
+        of_noun = rows.setdefault(key_of(record)[0], [])
         assert isinstance(of_noun, list)
         of_noun.append(dict(row_of(record)))
     return rows

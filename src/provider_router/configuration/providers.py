@@ -9,12 +9,12 @@ from typing import Any
 from attrs import asdict, evolve, frozen
 
 from provider_router.configuration.draft import Draft
-from provider_router.configuration.editor import Editor, Row
+from provider_router.configuration.editor import Editor
 from provider_router.configuration.names import provider_id_problems, text_problems
 from provider_router.configuration.options import Options, drop_secrets, provider_record, write_options
 from provider_router.configuration.settings import ACTIVE_PROVIDER
 from provider_router.errors import AlreadyExists, ConfigError, InvalidConfig
-from provider_router.store import ProviderRecord
+from provider_router.store import Kept, ProviderRecord
 
 
 @frozen(kw_only=True)
@@ -197,7 +197,7 @@ class Providers:
             store.providers.remove(id)
             drop_secrets(change, options)
             was_active = store.settings.unset(ACTIVE_PROVIDER) if is_active else None
-            before: list[Row] = [record, *options, *links]
+            before: list[Kept] = [record, *options, *links]
             before += [was_active] if was_active else []
             change.tell(f"removed provider {id}", noun="provider", subject=id, before=before)
         return record

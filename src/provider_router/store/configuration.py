@@ -100,18 +100,21 @@ def _read(
         revision=revision,
         file=connection.identity,
         providers={record.id: record for record in _records(connection, ProviderRecord, "providers", "id", providers)},
-        options=_by_provider(_records(connection, OptionRecord, "provider_configs", "provider_id", providers)),
-        links=_by_provider(_records(connection, LinkRecord, "provider_models", "provider_id", providers)),
+        options=_by_provider(_records(connection, OptionRecord, "provider_configs", "provider_id", providers, "key")),
+        links=_by_provider(_records(connection, LinkRecord, "provider_models", "provider_id", providers, "model_id")),
         models={record.id: record for record in _records(connection, ModelRecord, "models", "id", models)},
         settings={record.key: record for record in Settings(connection).list()},
         credentials=Credentials(connection).list(),
     )
 
 
-def _records(connection: Connection, cls: type[R], table: str, column: str, ids: Ids | None) -> Iterator[R]:
+def _records(
+    connection: Connection, cls: type[R], table: str, column: str, ids: Ids | None, then: str = "id"
+) -> Iterator[R]:
     among = "" if ids is None else f"WHERE {column} IN ({', '.join('?' * len(ids))})"
-    # By rowid within one provider: the order in which they were added.
-    sql = f"SELECT * FROM {table} {among} ORDER BY {column}, rowid"  # noqa: S608 - names are the program's own
+    # Within one provider in the order in which they were added, which outlives that rows are written anew.
+    order = f"{column}, created_at, {then}"
+    sql = f"SELECT * FROM {table} {among} ORDER BY {order}"  # noqa: S608 - names are the program's own
     return (record_of(cls, row) for row in connection.rows(sql, tuple(ids or ())))
 
 

@@ -234,7 +234,9 @@ class Connection:
 
 
 class NoFile(Connection):
-    """What is read where no file is yet: empty tables, in memory. Nothing can be written to them."""
+    """What is read where no file is: tables in memory, empty unless filled. Nobody else can write to them."""
+
+    identity = (0, 0)
 
     def _open(self) -> sqlite3.Connection:
         raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -242,6 +244,14 @@ class NoFile(Connection):
         raw.execute("PRAGMA query_only = on")
         raw.row_factory = sqlite3.Row
         return raw
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """A block in which the tables can be written, before anybody reads them."""
+        raw = self._usable()
+        raw.execute("PRAGMA query_only = off")
+        yield
+        raw.execute("PRAGMA query_only = on")
 
     def _usable(self) -> sqlite3.Connection:
         if self._raw is None:

@@ -17,6 +17,7 @@ from provider_router.store.credentials import Credentials
 from provider_router.store.links import Links
 from provider_router.store.migrations import CONFIGURATION
 from provider_router.store.models import Models
+from provider_router.store.past import Replaced, configuration_at, replace
 from provider_router.store.providers import Providers
 from provider_router.store.settings import Settings
 
@@ -72,6 +73,19 @@ class Store:
         """What can be read where no file is yet: nothing. It creates none, and cannot be written."""
         return cls(NoFile(path, schema=CONFIGURATION, read_only=True, busy_timeout=BUSY_TIMEOUT))
 
+    @classmethod
+    def of(cls, configuration: Configuration, path: Path) -> Self:
+        """A configuration that no database has, to be read as one. It makes no file, and cannot be written.
+
+        Args:
+            configuration: what is read.
+            path: the file that it was read from, for messages.
+        """
+        connection = NoFile(path, schema=CONFIGURATION, read_only=True, busy_timeout=BUSY_TIMEOUT)
+        with connection.filling():
+            replace(connection, configuration)
+        return cls(connection)
+
     @property
     def path(self) -> Path:
         """The file, as an absolute path."""
@@ -99,6 +113,26 @@ class Store:
             StoreError: the database cannot be read.
         """
         return read_configuration(self._connection, since)
+
+    def at(self, number: int) -> Configuration:
+        """Everything as it was right after a change; after change 0 there was nothing.
+
+        Raises:
+            ConfigError: there is no such change, or not every change after it is there.
+            StoreError: the database cannot be read.
+        """
+        return configuration_at(self._connection, number)
+
+    def replace(self, target: Configuration) -> Replaced:
+        """Bring every table but `changes` to another state. Who does it writes its change record in the same block.
+
+        Returns:
+            The rows that were changed or removed, as they were, and those that were changed or added, as they are.
+
+        Raises:
+            ConfigError: the target is no state that the tables can have.
+        """
+        return replace(self._connection, target)
 
     def backup(self, target: Path) -> None:
         """Copy the database to a file that is not there yet, while others use it.
