@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
 
 log = logging.getLogger("provider_router")
+
 
 class Editor:
     """The store, the keeper and the installed types, each opened when it is first needed. Threads may share one.
@@ -155,6 +156,17 @@ class Change:
         self._kept.append(kept)
         return f"secret:{kept}"
 
+    def restore_secret(self, reference: str) -> None:
+        """Take a secret out of the keeper's bin again.
+
+        Raises:
+            MissingSecret: it is not there any more.
+            ConfigError: the keeper cannot write.
+        """
+        restored = reference.removeprefix("secret:")
+        self._editor.keeper.restore(restored)
+        self._kept.append(restored)
+
     def drop_secret(self, reference: str) -> None:
         """Put a secret into the keeper's bin once the change is kept. What other references lead to stays there."""
         parsed = parse_reference(reference)
@@ -163,7 +175,7 @@ class Change:
 
     def tell(
         self, what: str, *, noun: str, subject: str, before: Iterable[Kept] = (), after: Iterable[Kept] = ()
-    ) -> None:
+    ) -> ChangeRecord:
         """Write the change's record.
 
         Its `before` and `after` are `{"provider": [row, …], "option": [row, …]}`, or None without rows, so that
@@ -175,6 +187,9 @@ class Change:
             subject: which one: `desk`.
             before: every row that was changed or removed, as it was.
             after: every row that was changed or added, as it is.
+
+        Returns:
+            The record with its number.
         """
         before, after = tuple(before), tuple(after)
         providers: set[str] = set()
@@ -187,7 +202,7 @@ class Change:
                     providers.add(row.provider_id)
                 case ModelRecord():
                     models.add(row.id)
-        self._editor.store.changes.add(
+        return self._editor.store.changes.add(
             ChangeRecord(
                 who=self._editor.who,
                 what=what,

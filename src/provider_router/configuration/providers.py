@@ -72,7 +72,7 @@ class Providers:
             description=description,
         )
         declared = self._editor.plugins.get(type).Config
-        problems = [*provider_id_problems(id), *_problems(record)]
+        problems = [*provider_id_problems(id), *provider_problems(record)]
         problems += Draft.of(declared, {}, config, local=self._editor.local).problems
         with self._editor.change() as change:
             if id in self:
@@ -125,7 +125,7 @@ class Providers:
         with self._editor.change() as change:
             before = self.get(id)
             wanted = evolve(before, **given)
-            if problems := list(_problems(wanted)):
+            if problems := list(provider_problems(wanted)):
                 raise InvalidConfig(f"The provider {id} cannot be like this:", problems)
             options = write_options(self._editor, change, before, config or {})
             after = self._editor.store.providers.update(wanted) if wanted != before else before
@@ -227,7 +227,8 @@ class Providers:
         return after
 
 
-def _problems(record: ProviderRecord) -> Iterator[str]:
+def provider_problems(record: ProviderRecord) -> Iterator[str]:
+    """What is wrong with a provider's own fields; its id is looked at when it is added."""
     yield from text_problems("name", record.name, required=True)
     yield from text_problems("description", record.description, required=False)
     priority: object = record.priority

@@ -1,4 +1,4 @@
-"""The configuration as it was at a change, read backwards through the change records, and how tables are brought there."""
+"""The configuration as it was at a change, read backwards through the change records, and the tables brought there."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ NOUNS: Final[Mapping[str, type[Kept]]] = {
 }
 """What change records call the rows they keep. Rows of other nouns are of no state that anybody goes back to."""
 
+_NOUN_OF: Final[Mapping[type[Kept], str]] = {cls: noun for noun, cls in NOUNS.items()}
 _TABLES: Final[Mapping[type[Kept], tuple[str, Key]]] = {
     ProviderRecord: ("providers", ("id",)),
     ModelRecord: ("models", ("id",)),
@@ -57,8 +58,7 @@ class Replaced:
 
 def key_of(record: Kept) -> Key:
     """What tells a record from all others: `("option", "desk", "baseURL")`."""
-    noun = next(noun for noun, cls in NOUNS.items() if cls is type(record))
-    return (noun, *(str(getattr(record, column)) for column in _TABLES[type(record)][1]))
+    return (_NOUN_OF[type(record)], *(str(getattr(record, column)) for column in _TABLES[type(record)][1]))
 
 
 def records_of(configuration: Configuration) -> dict[Key, Kept]:
