@@ -6,6 +6,7 @@
     │   ├── AlreadyExists
     │   ├── InvalidConfig           .problems: every fault of a configuration at once
     │   ├── MissingSecret           a reference that leads nowhere
+    │   ├── DeclaredConfig          it comes from a file that PROUTER_CONFIG names, and cannot be changed here
     │   └── PluginLoadError
     ├── StoreError                  the database file itself
     │   └── NewerDatabase  DatabaseLocked  ForeignDatabase  CorruptDatabase  DatabaseNotWritable
@@ -143,6 +144,10 @@ class InvalidConfig(ConfigError):
 
 class MissingSecret(ConfigError):
     """A secret's reference leads nowhere: the variable is not set, the file is not there."""
+
+
+class DeclaredConfig(ConfigError):
+    """The configuration comes from a declarative file: whoever wants to change it edits that file."""
 
 
 class PluginLoadError(ConfigError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from provider_router import home
-from provider_router.errors import ConfigError
+from provider_router.errors import ConfigError, DeclaredConfig
 from provider_router.providers.secrets import FileKeeper, parse_reference
 from provider_router.store import (
     ChangeRecord,
+    Configuration,
     Json,
     Kept,
     LinkRecord,
@@ -47,7 +48,8 @@ class Editor:
     def __init__(
         self, database: str | Path | None, *, who: str, plugins: Plugins | None = None, local: bool = True
     ) -> None:
-        self.path = home.database_path(database)
+        declared = home.declared_path(database)
+        self.path = declared or home.database_path(database)
         self.keeper = FileKeeper(home.secrets_path())
         self.who = who
         self.local = local
@@ -55,6 +57,7 @@ class Editor:
         self._store: Store | None = None
         self._empty: Store | None = None  # read from as long as there is no file
         self._purged = False
+        self._declared = _DeclaredStore(declared, lambda: self.plugins) if declared else None
         self._forget_threads()
 
     def _forget_threads(self) -> None:
@@ -67,11 +70,14 @@ class Editor:
         """The database for reading, empty as long as there is no file; a forked process opens its own.
 
         Raises:
+            ConfigError: a declarative file stands in its place, and cannot be used.
             StoreError: it cannot be opened; the subclass and the message say why.
         """
         if self._pid != os.getpid():
             self.close()
             self._forget_threads()
+        if self._declared is not None:
+            return self._declared.store()
         with self._opening:
             if self._store is None and not Store.exists(self.path):
                 self._empty = self._empty or Store.empty(self.path)
@@ -116,6 +122,11 @@ class Editor:
 
     def _for_writing(self) -> Store:
         """The database with its file; and the keeper's bin without what lay there for longer than it should."""
+        if self._declared is not None:
+            raise DeclaredConfig(
+                f"The configuration comes from {self.path} (PROUTER_CONFIG) and is changed there; a change of the file "
+                "is in force at the next request. To change a database, unset PROUTER_CONFIG or name one (--db)."
+            )
         if self.store is self._empty:
             with self._opening:
                 self._opened()
@@ -129,10 +140,37 @@ class Editor:
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""
+        if self._declared is not None:
+            self._declared.close()
         for store in (self._store, self._empty):
             if store is not None:
                 store.close()
         self._store = self._empty = None
+
+
+class _DeclaredStore:
+    """What a declarative file says, to be read like a database; made anew when the file has changed."""
+
+    def __init__(self, path: Path, plugins: Callable[[], Plugins]) -> None:
+        from provider_router.configuration.declared import Declared
+
+        self._declared = Declared(path, plugins=plugins)
+        self._held: Configuration | None = None
+        self._store: Store | None = None
+        self._reading = threading.Lock()
+
+    def store(self) -> Store:
+        with self._reading:
+            if self._held is None or self._store is None or self._declared.moved(self._held):
+                self._held = self._declared.read()
+                self._store = Store.of(self._held, self._declared.path)
+            return self._store
+
+    def close(self) -> None:
+        with self._reading:
+            if self._store is not None:
+                self._store.close()
+            self._store = None
 
 
 @define(eq=False)

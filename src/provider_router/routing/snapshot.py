@@ -45,6 +45,7 @@ class ProviderView:
         default_model: the option `defaultModel`.
         problem: why it cannot be asked at all (a missing secret or plugin, a bad option), or "".
         until: when the problem ends by itself, if it does.
+        stale: why a newer configuration of it cannot be loaded, so that it is asked as it was, or "".
         free_check: whether its check may be asked beside a silent call.
         retry_after_max: longest throttle that it can cause, in seconds.
         links: by model id.
@@ -66,6 +67,7 @@ class ProviderView:
     free_check: bool = False
     problem: str = ""
     until: datetime | None = None
+    stale: str = ""
     links: Mapping[str, ProviderLink] = field(factory=dict)
 
     @property
