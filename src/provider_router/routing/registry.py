@@ -156,8 +156,8 @@ class ProviderRegistry:
             if self._held is None:
                 raise
             self.trouble = str(error)
-            self._unreadable = self._probe.seen if self._probe is not None else None
-            self._unreadable_until = self._clock() + _UNREADABLE_FOR
+            if isinstance(error, StoreError) and self._probe is not None:
+                self._unreadable, self._unreadable_until = self._probe.seen, self._clock() + _UNREADABLE_FOR
             log.warning("the newest configuration cannot be read, and the last good one stays in use: %s", error)
             return
         if configuration is not None:
