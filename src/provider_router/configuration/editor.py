@@ -157,20 +157,25 @@ class _DeclaredStore:
         self._declared = Declared(path, plugins=plugins)
         self._held: Configuration | None = None
         self._store: Store | None = None
+        self._former: Store | None = None  # another thread may be reading it still
         self._reading = threading.Lock()
 
     def store(self) -> Store:
         with self._reading:
             if self._held is None or self._store is None or self._declared.moved(self._held):
                 self._held = self._declared.read()
+                if self._former is not None:
+                    self._former.close()
+                self._former = self._store
                 self._store = Store.of(self._held, self._declared.path)
             return self._store
 
     def close(self) -> None:
         with self._reading:
-            if self._store is not None:
-                self._store.close()
-            self._store = None
+            for store in (self._store, self._former):
+                if store is not None:
+                    store.close()
+            self._store = self._former = None
 
 
 @define(eq=False)
