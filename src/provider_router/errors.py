@@ -6,6 +6,7 @@
     │   ├── AlreadyExists
     │   ├── InvalidConfig           .problems: every fault of a configuration at once
     │   ├── MissingSecret           a secret that cannot be had
+    │   ├── DeclaredConfig          it comes from a file that PROUTER_CONFIG names, and cannot be changed here
     │   └── PluginLoadError
     ├── StoreError                  the database file itself
     │   └── NewerDatabase  DatabaseLocked  ForeignDatabase  CorruptDatabase  DatabaseNotWritable
@@ -143,6 +144,10 @@ class InvalidConfig(ConfigError):
 
 class MissingSecret(ConfigError):
     """A secret cannot be had: the variable is not set, the file is not there, the keyring does not answer."""
+
+
+class DeclaredConfig(ConfigError):
+    """The configuration comes from a declarative file: whoever wants to change it edits that file."""
 
 
 class PluginLoadError(ConfigError):

@@ -1,4 +1,4 @@
-"""Where things are kept: PROUTER_HOME, PROUTER_DB, and the platform's own folders.
+"""Where things are kept: PROUTER_HOME, PROUTER_DB, PROUTER_CONFIG, and the platform's own folders.
 
 The environment is read here and for `env:` references, nowhere else. Nothing is created: who writes a file makes its
 folder.
@@ -42,6 +42,12 @@ def database_path(explicit: str | Path | None = None) -> Path:
     """The absolute path of the configuration's database: as named, else PROUTER_DB, else in the data folder."""
     named = explicit or os.environ.get("PROUTER_DB")
     return Path(named).expanduser().absolute() if named else data_folder() / "provider-router.db"
+
+
+def declared_path(explicit: str | Path | None = None) -> Path | None:
+    """The declarative file in place of a database, where PROUTER_CONFIG names one and no database is named outright."""
+    named = None if explicit else os.environ.get("PROUTER_CONFIG")
+    return Path(named).expanduser().absolute() if named else None
 
 
 def history_path(database: Path) -> Path:

@@ -104,6 +104,11 @@ def test_a_change_is_in_force_for_the_next_request_of_every_process(programs: li
         assert ask() == ["attic", "attic"]
         prouter("provider", "disable", "loft")
         assert ask() == ["desk", "desk"]
+        prouter("provider", "remove", "desk", "--yes")
+        prouter("changes", "rollback", "5", "--yes")  # loft at its new address, active, and desk is there again
+        assert ask() == ["attic", "attic"]
+        prouter("changes", "rollback", "1", "--yes")
+        assert ask() == ["desk", "desk"]
 
 
 def test_a_stream_in_flight_ends_whole_though_its_provider_is_removed(programs: list[Program]) -> None:

@@ -179,8 +179,11 @@ async def test_settings_and_environment_bound_the_attempts(
         assert {view.limits.idle for view in snapshot.providers} == {60.0}
         monkeypatch.setenv("PROUTER_ROUTING_MAX_WAIT", "soon")
         admin.settings.set("routing.zone", "loopback")
-        with pytest.raises(ConfigError, match="PROUTER_ROUTING_MAX_WAIT: 'soon' is no duration"):
-            await router.registry.refresh()
+        snapshot = await router.registry.refresh()
+        assert (snapshot.settings.zone, snapshot.settings.max_wait) == ("loopback", 30.0)
+        assert "PROUTER_ROUTING_MAX_WAIT: 'soon' is no duration" in (await router.health())[0].stale
+    with pytest.raises(ConfigError, match="PROUTER_ROUTING_MAX_WAIT: 'soon' is no duration"):
+        AsyncRouter(database, plugins=plugins)
 
 
 async def test_a_database_that_is_not_there_yet_is_used_as_soon_as_it_is(database: Path, plugins: Plugins) -> None:

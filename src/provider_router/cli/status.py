@@ -23,8 +23,8 @@ def status(terminal: Terminal, *, check: bool) -> None:
     from provider_router.providers.plugins import Plugins
     from provider_router.routing.sync import Router
 
-    path = home.database_path(terminal.database)
-    with Router(path) as router:
+    path, declared = home.database_path(terminal.database), home.declared_path(terminal.database)
+    with Router(terminal.database) as router:
         providers = router.health()
     usable = [
         provider.provider for provider in providers if provider.state not in ("disabled", "no-secret", "unusable")
@@ -32,7 +32,8 @@ def status(terminal: Terminal, *, check: bool) -> None:
     checked = {result.provider: result for result in check_all(terminal, usable)} if check and usable else {}
     types = Plugins.load().types if checked else {}
     value = {
-        "database": path,
+        "database": None if declared else path,
+        "declared": declared,
         "active": next((provider.provider for provider in providers if provider.active), None),
         "providers": [
             {
@@ -42,6 +43,7 @@ def status(terminal: Terminal, *, check: bool) -> None:
                 "active": provider.active,
                 "state": provider.state,
                 "reason": provider.reason,
+                "stale": provider.stale,
                 "check": record_of(checked[provider.provider]) if provider.provider in checked else None,
             }
             for provider in providers
@@ -59,13 +61,15 @@ def status(terminal: Terminal, *, check: bool) -> None:
         for provider in providers
     ]
     listed = "\n\n" + table(cells, ("provider", "type", "priority", "state")) if cells else ""
-    terminal.result(value, f"Database: {_place(path)}{listed}")
+    terminal.result(value, f"{_place(path, declared)}{listed}")
     if not providers:
         terminal.note("No provider is configured yet: run `prouter add`.")
 
 
-def _place(path: Path) -> str:
-    return str(path) if path.exists() else f"{path} (does not exist yet)"
+def _place(path: Path, declared: Path | None) -> str:
+    if declared:
+        return f"Declared:  {declared} (PROUTER_CONFIG)"
+    return f"Database:  {path}" if path.exists() else f"Database:  {path} (does not exist yet)"
 
 
 def where_you_stand(terminal: Terminal) -> None:
@@ -73,8 +77,8 @@ def where_you_stand(terminal: Terminal) -> None:
     from provider_router import home
     from provider_router.routing.sync import Router
 
-    path = home.database_path(terminal.database)
-    with Router(path) as router:
+    path, declared = home.database_path(terminal.database), home.declared_path(terminal.database)
+    with Router(terminal.database) as router:
         providers = router.health()
     active = next((provider.provider for provider in providers if provider.active), None)
     names = [
@@ -91,7 +95,7 @@ def where_you_stand(terminal: Terminal) -> None:
         ]
     steps.append(("prouter --help", "see every command"))
     lines = [
-        f"Database:  {_place(path)}",
+        _place(path, declared),
         f"Providers: {', '.join(names) or 'none yet'}",
         *([f"Active:    {active}"] if active else []),
         "",
@@ -100,7 +104,8 @@ def where_you_stand(terminal: Terminal) -> None:
     ]
     terminal.result(
         {
-            "database": path,
+            "database": None if declared else path,
+            "declared": declared,
             "providers": [provider.provider for provider in providers],
             "active": active,
             "next": [command for command, _ in steps],

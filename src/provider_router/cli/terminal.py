@@ -235,7 +235,9 @@ class Terminal:
         try:
             yield
         finally:
-            if not self.json and not os.path.lexists(path):
+            from provider_router.home import declared_path
+
+            if not self.json and not declared_path(self.database) and not os.path.lexists(path):
                 self.note(f"The database {path} does not exist yet.")
 
 

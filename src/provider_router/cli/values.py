@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -67,7 +68,31 @@ class Assignment(click.ParamType[tuple[str, str]]):
         return key.strip(), text
 
 
+class Since(click.ParamType["int | datetime"]):
+    """A change's number, an instant, or how long ago."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | datetime:
+        """`12` → 12; `2026-01-31` and `2026-01-31T12:00` → that time here; `2h` → two hours ago."""
+        if isinstance(value, int | datetime):
+            return value
+        if value.isdecimal():
+            return int(value)
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            pass
+        from provider_router.limits import parse_duration
+
+        try:
+            return datetime.now(UTC) - timedelta(seconds=parse_duration(value))
+        except ValueError:
+            self.fail(f"{value!r} is no number, no time such as 2026-01-31T12:00, and no span such as 2h", param, ctx)
+
+
 DURATION = Duration()
 ZONE = Zone()
 CAPABILITY = CapabilityName()
 ASSIGNMENT = Assignment()
+SINCE = Since()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from provider_router.configuration.changes import Changes
 from provider_router.configuration.credentials import Credentials
+from provider_router.configuration.document import Document
 from provider_router.configuration.editor import Editor
 from provider_router.configuration.links import Links
 from provider_router.configuration.models import Models
 from provider_router.configuration.providers import Providers
 from provider_router.configuration.secrets import Secrets
 from provider_router.configuration.settings import Settings
+from provider_router.configuration.transfer import Import, export_document, import_document
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
@@ -37,6 +41,7 @@ class Admin:
 
     Attributes:
         providers, models, links, settings, credentials, secrets: the nouns.
+        changes: what was changed, and back again.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Admin:
         self.settings = Settings(self._editor)
         self.credentials = Credentials(self._editor)
         self.secrets = Secrets(self._editor)
+        self.changes = Changes(self._editor)
 
     @property
     def path(self) -> Path:
@@ -73,6 +79,30 @@ class Admin:
     def atomic(self) -> AbstractContextManager[object]:
         """A block of several changes of which all are kept, or, when it raises, none. Each has its own record."""
         return self._editor.change()
+
+    def export(self) -> Document:
+        """The whole configuration as a document, for a file or another machine: `print(admin.export().toml())`.
+
+        References are in it as they are; what a `secret:` leads to stays with its keeper, and is named.
+        """
+        return export_document(self._editor)
+
+    def import_document(self, source: str | Path | Mapping[str, Any], *, dry_run: bool = False) -> Import:
+        """Join a document to the configuration, as one change: what it has is added or changed, nothing is removed.
+
+        Importing it again changes nothing. A reference that is there already stays; a new one is left out and named,
+        because whoever wrote the document could read with it what is not theirs.
+
+        Args:
+            source: a file (`.json`, else TOML), or a document's content.
+            dry_run: change nothing, and only say what would be.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no document.
+            InvalidConfig: with every problem at once; then nothing was changed.
+        """
+        document = source if isinstance(source, Mapping) else Path(source).expanduser()
+        return import_document(self._editor, document, dry_run=dry_run)
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""

@@ -6,26 +6,27 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
 from provider_router import home
-from provider_router.errors import ConfigError, StoreError
+from provider_router.errors import ConfigError, DeclaredConfig, StoreError
 from provider_router.providers.secrets import Keepers, Secret, parse_reference
 from provider_router.store import (
     ChangeRecord,
-    CredentialRecord,
+    Configuration,
     Json,
+    Kept,
     LinkRecord,
     ModelRecord,
     OptionRecord,
     ProviderRecord,
-    SettingRecord,
     Store,
+    key_of,
     open_keepers,
     row_of,
 )
@@ -36,17 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("provider_router")
 
 _PURGE_EVERY: Final = 3600.0  # seconds
-
-Row: TypeAlias = ProviderRecord | OptionRecord | ModelRecord | LinkRecord | SettingRecord | CredentialRecord
-
-_NOUNS: Final[Mapping[type, str]] = {
-    ProviderRecord: "provider",
-    OptionRecord: "option",
-    ModelRecord: "model",
-    LinkRecord: "link",
-    SettingRecord: "setting",
-    CredentialRecord: "credential",
-}
 
 
 class Editor:
@@ -62,13 +52,15 @@ class Editor:
     def __init__(
         self, database: str | Path | None, *, who: str, plugins: Plugins | None = None, local: bool = True
     ) -> None:
-        self.path = home.database_path(database)
+        declared = home.declared_path(database)
+        self.path = declared or home.database_path(database)
         self.who = who
         self.local = local
         self._plugins = plugins
         self._store: Store | None = None
         self._keeper: tuple[Store, Keepers] | None = None
         self._purged_at: float | None = None
+        self._declared = _DeclaredStore(declared, lambda: self.plugins) if declared else None
         self._forget_threads()
 
     def _forget_threads(self) -> None:
@@ -81,11 +73,14 @@ class Editor:
         """The database for reading, empty as long as there is no file; a forked process opens its own.
 
         Raises:
+            ConfigError: a declarative file stands in its place, and cannot be used.
             StoreError: it cannot be opened; the subclass and the message say why.
         """
         if self._pid != os.getpid():
             self.close()
             self._forget_threads()
+        if self._declared is not None:
+            return self._declared.store()
         with self._opening:
             self._store = self._store or Store.late(self.path)
             return self._store
@@ -140,19 +135,57 @@ class Editor:
 
     def _for_writing(self) -> Store:
         """The database; and the keepers' bins without what lay there for longer than they should."""
+        if self._declared is not None:
+            raise DeclaredConfig(
+                f"The configuration comes from {self.path} (PROUTER_CONFIG) and is changed there; a change of the file "
+                "is in force at the next request. To change a database, unset PROUTER_CONFIG or name one (--db)."
+            )
+        store = self.store
         if self._purged_at is None or time.monotonic() > self._purged_at + _PURGE_EVERY:
             self._purged_at = time.monotonic()
             try:
                 self.keeper.purge()
             except (ConfigError, StoreError) as error:
                 log.warning("removed secrets stay in their bin: %s", error)
-        return self.store
+        return store
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""
+        if self._declared is not None:
+            self._declared.close()
         if self._store is not None:
             self._store.close()
         self._store = None
+
+
+class _DeclaredStore:
+    """What a declarative file says, to be read like a database; made anew when the file has changed."""
+
+    def __init__(self, path: Path, plugins: Callable[[], Plugins]) -> None:
+        from provider_router.configuration.declared import Declared
+
+        self._declared = Declared(path, plugins=plugins)
+        self._held: Configuration | None = None
+        self._store: Store | None = None
+        self._former: Store | None = None  # another thread may be reading it still
+        self._reading = threading.Lock()
+
+    def store(self) -> Store:
+        with self._reading:
+            if self._held is None or self._store is None or self._declared.moved(self._held):
+                self._held = self._declared.read()
+                if self._former is not None:
+                    self._former.close()
+                self._former = self._store
+                self._store = Store.of(self._held, self._declared.path)
+            return self._store
+
+    def close(self) -> None:
+        with self._reading:
+            for store in (self._store, self._former):
+                if store is not None:
+                    store.close()
+            self._store = self._former = None
 
 
 @define(eq=False)
@@ -186,6 +219,17 @@ class Change:
         self._kept.append(kept)
         return f"secret:{kept}"
 
+    def restore_secret(self, reference: str) -> None:
+        """Take a secret out of the keeper's bin again.
+
+        Raises:
+            MissingSecret: it is not there any more.
+            ConfigError: the keeper cannot write.
+        """
+        restored = reference.removeprefix("secret:")
+        self._editor.keeper.restore(restored)
+        self._kept.append(restored)
+
     def drop_secret(self, reference: str) -> None:
         """Put a secret into the keeper's bin once the change is kept. What other references lead to stays there."""
         parsed = parse_reference(reference)
@@ -193,8 +237,8 @@ class Change:
             self._dropped.add(str(parsed).removeprefix("secret:"))
 
     def tell(
-        self, what: str, *, noun: str, subject: str, before: Iterable[Row] = (), after: Iterable[Row] = ()
-    ) -> None:
+        self, what: str, *, noun: str, subject: str, before: Iterable[Kept] = (), after: Iterable[Kept] = ()
+    ) -> ChangeRecord:
         """Write the change's record.
 
         Its `before` and `after` are `{"provider": [row, …], "option": [row, …]}`, or None without rows, so that
@@ -206,6 +250,9 @@ class Change:
             subject: which one: `desk`.
             before: every row that was changed or removed, as it was.
             after: every row that was changed or added, as it is.
+
+        Returns:
+            The record with its number.
         """
         before, after = tuple(before), tuple(after)
         providers: set[str] = set()
@@ -218,7 +265,7 @@ class Change:
                     providers.add(row.provider_id)
                 case ModelRecord():
                     models.add(row.id)
-        self._editor.store.changes.add(
+        return self._editor.store.changes.add(
             ChangeRecord(
                 who=self._editor.who,
                 what=what,
@@ -271,12 +318,12 @@ def references_in(value: Json) -> tuple[str, ...]:
     return tuple(one for one in values if isinstance(one, str) and parse_reference(one))
 
 
-def _rows(records: tuple[Row, ...]) -> Json:
+def _rows(records: tuple[Kept, ...]) -> Json:
     if not records:
         return None
     rows: dict[str, Json] = {}
     for record in records:
-        of_noun = rows.setdefault(_NOUNS[type(record)], [])
+        of_noun = rows.setdefault(key_of(record)[0], [])
         assert isinstance(of_noun, list)
         of_noun.append(dict(row_of(record)))
     return rows

@@ -93,12 +93,12 @@ class Links:
             remote_name=remote_name,
             weight=weight,
             context_length=context_length,
-            capabilities=_signed(capabilities),
+            capabilities=signed(capabilities),
             parameters=dict(parameters or {}),
             input_price=input_price,
             output_price=output_price,
             max_parallel=max_parallel,
-            extra=_checked(limits or {}),
+            extra=checked_limits(limits or {}),
         )
         with self._editor.change() as change:
             store = self._editor.store
@@ -170,12 +170,12 @@ class Links:
         }
         given = {field: value for field, value in fields.items() if value is not ...}
         if not isinstance(capabilities, EllipsisType):
-            given["capabilities"] = _signed(capabilities)
+            given["capabilities"] = signed(capabilities)
         with self._editor.change() as change:
             store = self._editor.store
             before = self.get(provider, model)
             if not isinstance(limits, EllipsisType):
-                merged = {**before.extra, **_checked(limits)}
+                merged = {**before.extra, **checked_limits(limits)}
                 given["extra"] = {name: value for name, value in merged.items() if value is not None}
             wanted = evolve(before, **given)
             if wanted == before:
@@ -302,7 +302,7 @@ class Links:
         return not (said or ROUTING["open"].variable in routing_environment() or store.links.list(provider_id=provider))
 
 
-def _checked(limits: Mapping[str, object]) -> dict[str, Json]:
+def checked_limits(limits: Mapping[str, object]) -> dict[str, Json]:
     """Limits under their names outside Python, as they are kept; None stays None.
 
     Raises:
@@ -326,18 +326,19 @@ def _checked(limits: Mapping[str, object]) -> dict[str, Json]:
     return kept
 
 
-def _signed(words: Iterable[str]) -> tuple[str, ...]:
+def signed(words: Iterable[str]) -> tuple[str, ...]:
     """`tools` is `+tools`; each word once."""
     words = (words,) if isinstance(words, str) else words
     return tuple(dict.fromkeys(word if str(word)[:1] in ("+", "-") else f"+{word}" for word in words))
 
 
 def _refuse_faults(link: LinkRecord) -> None:
-    if problems := list(_problems(link)):
+    if problems := list(link_problems(link)):
         raise InvalidConfig(f"The link of {link.provider_id} and {link.model_id} cannot be like this:", problems)
 
 
-def _problems(link: LinkRecord) -> Iterator[str]:
+def link_problems(link: LinkRecord) -> Iterator[str]:
+    """What is wrong with a link by itself."""
     default: object = link.default
     if not isinstance(default, bool):
         yield f"default: {default!r} is neither true nor false"

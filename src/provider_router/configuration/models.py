@@ -53,9 +53,9 @@ class Models:
             id=id,
             name=id if name is None else name,
             description=description,
-            capabilities=_words(capabilities),
+            capabilities=words_of(capabilities),
             alias_of=alias_of,
-            fallbacks=_words(fallbacks) or (),
+            fallbacks=words_of(fallbacks) or (),
             zone=zone,
         )
         with self._editor.change() as change:
@@ -101,9 +101,9 @@ class Models:
         """
         given: dict[str, Any] = {"name": name, "description": description, "alias_of": alias_of, "zone": zone}
         if not isinstance(capabilities, EllipsisType):
-            given["capabilities"] = _words(capabilities)
+            given["capabilities"] = words_of(capabilities)
         if not isinstance(fallbacks, EllipsisType):
-            given["fallbacks"] = _words(fallbacks) or ()
+            given["fallbacks"] = words_of(fallbacks) or ()
         given = {field: value for field, value in given.items() if value is not ...}
         with self._editor.change() as change:
             before = self.get(id)
@@ -148,26 +148,41 @@ class Models:
 
     def _check(self, record: ModelRecord, *, fields: Sequence[str] | None = None) -> None:
         """Refuse a record with a fault; `fields` are those that are new in it."""
-        problems = [*model_id_problems(record.id), *text_problems("name", record.name, required=True)]
-        problems += text_problems("description", record.description, required=False)
-        if fields is None or "capabilities" in fields:
-            problems += capability_problems(record.capabilities or ())
-        if record.zone is not None and record.zone not in ZONES:
-            problems.append(f"zone: {record.zone!r} is not one of {', '.join(ZONES)}")
-        if problems:
+        if problems := model_problems(record, fields):
             raise InvalidConfig(f"The model {record.id} cannot be like this:", problems)
         if fields is None or {"alias_of", "fallbacks"}.intersection(fields):
             models = {model.id: model for model in self.list()} | {record.id: record}
-            for other in _leads_to(record):
-                if other not in models:
-                    raise UnknownModel(
-                        f"There is no model {other!r}: {near_miss(other, models.keys() - {record.id})} Add it first."
-                    )
-            if circle := _circle(record.id, models):
-                raise InvalidConfig(
-                    f"The model {record.id} cannot be like this:",
-                    [f"{'alias_of' if circle[1] == record.alias_of else 'fallbacks'}: a circle, {' → '.join(circle)}"],
-                )
+            if unknown := unknown_model(record, models):
+                raise UnknownModel(f"{unknown} Add it first.")
+            if problem := circle_problem(record, models):
+                raise InvalidConfig(f"The model {record.id} cannot be like this:", [problem])
+
+
+def model_problems(record: ModelRecord, fields: Sequence[str] | None = None) -> list[str]:
+    """What is wrong with a model by itself; `fields` are those that are new in it, None is all."""
+    problems = [*model_id_problems(record.id), *text_problems("name", record.name, required=True)]
+    problems += text_problems("description", record.description, required=False)
+    if fields is None or "capabilities" in fields:
+        problems += capability_problems(record.capabilities or ())
+    if record.zone is not None and record.zone not in ZONES:
+        problems.append(f"zone: {record.zone!r} is not one of {', '.join(ZONES)}")
+    return problems
+
+
+def unknown_model(record: ModelRecord, models: Mapping[str, ModelRecord]) -> str:
+    """The sentence about a model that an alias or a fallback leads to and that is not there, or an empty text."""
+    for other in _leads_to(record):
+        if other not in models:
+            return f"There is no model {other!r}: {near_miss(other, models.keys() - {record.id})}"
+    return ""
+
+
+def circle_problem(record: ModelRecord, models: Mapping[str, ModelRecord]) -> str:
+    """The problem of a model that leads back to itself through aliases and fallbacks, or an empty text."""
+    circle = _circle(record.id, models)
+    if not circle:
+        return ""
+    return f"{'alias_of' if circle[1] == record.alias_of else 'fallbacks'}: a circle, {' → '.join(circle)}"
 
 
 def capability_problems(words: Iterable[object], *, signs: str = "") -> Iterator[str]:
@@ -178,7 +193,7 @@ def capability_problems(words: Iterable[object], *, signs: str = "") -> Iterator
             yield f"capabilities: {word!r} is none; they are {', '.join(known)}"
 
 
-def _words(words: Iterable[str] | None) -> tuple[str, ...] | None:
+def words_of(words: Iterable[str] | None) -> tuple[str, ...] | None:
     """Each word once, in the order given; one text is one word, not its letters."""
     if words is None:
         return None

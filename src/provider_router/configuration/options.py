@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from provider_router.configuration.draft import Draft, split_part
 from provider_router.configuration.editor import Change, Editor, references_in
@@ -14,7 +14,16 @@ from provider_router.configuration.names import near_miss, unknown_provider
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.providers.config import MASK, Config, build_config, describe_config, shown
 from provider_router.providers.secrets import Reference, Secret, resolve
-from provider_router.store import Json, OptionRecord, ProviderRecord, now
+from provider_router.store import CredentialRecord, Json, Kept, OptionRecord, ProviderRecord, now
+
+
+class Keep(Protocol):
+    """Gives a secret to a keeper and returns its reference; of a text that is a reference, itself.
+
+    `owner` is `provider/option`, as in `desk/apiKey`.
+    """
+
+    def __call__(self, value: str | Secret, *, owner: str) -> str: ...
 
 
 @frozen(kw_only=True)
@@ -199,46 +208,68 @@ def write_options(
     if not values:
         return EditedConfig(provider=provider.id)
     config = editor.plugins.get(provider.type).Config
-    infos = {info.name: info for info in describe_config(config)}
     stored = {record.key: record for record in editor.store.configs.list(provider.id)}
     draft = Draft.of(config, {key: record.value for key, record in stored.items()}, values, local=editor.local)
     if draft.problems:
         raise InvalidConfig(f"The options of {provider.id} cannot be like this:", draft.problems)
+    edited = drafted_options(draft, config, stored, provider=provider.id, keep=change.reference)
+    for key in {was.key for was in edited.before}.difference(record.key for record in edited.after):
+        editor.store.configs.unset(provider.id, key)
+    drop_secrets(change, edited.before)
+    return evolve(edited, after=tuple(editor.store.configs.set(record) for record in edited.after))
+
+
+def drafted_options(
+    draft: Draft, config: type[Config], stored: Mapping[str, OptionRecord], *, provider: str, keep: Keep
+) -> EditedConfig:
+    """What a draft makes of a provider's options: those it touches, as they were and as they are.
+
+    Args:
+        draft: without problems.
+        config: the options' declarations.
+        stored: the options that are there, by key.
+        provider: the provider's id.
+        keep: gives a secret to the keeper.
+    """
+    sensitive = {info.name: info.sensitive for info in describe_config(config)}
     kept = draft.kept(config)
     before: list[OptionRecord] = []
     after: list[OptionRecord] = []
     for key in sorted(draft.touched):
         was = stored.get(key)
         if key not in kept:
-            if was is not None:
-                editor.store.configs.unset(provider.id, key)
-                before.append(was)
-        elif was is None or (was.value, type(was.value)) != (kept[key], type(kept[key])):
-            sensitive = infos[key].sensitive
-            record = _option(change, provider.id, key, kept[key], sensitive=sensitive)
             before += [was] if was is not None else []
-            after.append(editor.store.configs.set(record))
-    drop_secrets(change, before)
+        elif was is None or (was.value, type(was.value)) != (kept[key], type(kept[key])):
+            record = _option(keep, provider, key, kept[key], sensitive=sensitive[key])
+            before += [was] if was is not None else []
+            after.append(record if was is None else evolve(record, created_at=was.created_at))
     return EditedConfig(
-        provider=provider.id, before=tuple(before), after=tuple(after), dropped_secrets=draft.dropped_secrets
+        provider=provider, before=tuple(before), after=tuple(after), dropped_secrets=draft.dropped_secrets
     )
 
 
-def drop_secrets(change: Change, options: Iterable[OptionRecord]) -> None:
-    """Put the secrets of options that are gone or have others now into the bin."""
-    for option in options:
-        for reference in references_in(option.value):
+def drop_secrets(change: Change, gone: Iterable[Kept]) -> None:
+    """Put the secrets of rows that are gone or have others now into the bin."""
+    for record in gone:
+        match record:
+            case OptionRecord():
+                references = references_in(record.value)
+            case CredentialRecord():
+                references = (record.token, record.cookies)
+            case _:
+                references = ()
+        for reference in references:
             change.drop_secret(reference)
 
 
-def _option(change: Change, provider: str, key: str, value: Any, *, sensitive: bool) -> OptionRecord:
+def _option(keep: Keep, provider: str, key: str, value: Any, *, sensitive: bool) -> OptionRecord:
     """The record of an option; a secret that is not kept yet goes to the keeper."""
     if not sensitive:
         plain = list(value) if isinstance(value, tuple) else value
         return OptionRecord(provider_id=provider, key=key, value=plain)
     owner = f"{provider}/{key}"
     if isinstance(value, Mapping):
-        references: Json = {part: change.reference(one, owner=f"{owner}.{part}") for part, one in value.items()}
+        references: Json = {part: keep(one, owner=f"{owner}.{part}") for part, one in value.items()}
         return OptionRecord(provider_id=provider, key=key, value=references)
-    reference = change.reference(value, owner=owner)
+    reference = keep(value, owner=owner)
     return OptionRecord(provider_id=provider, key=key, value=reference, kind="reference", sensitive=True)

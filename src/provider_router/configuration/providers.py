@@ -9,12 +9,12 @@ from typing import Any
 from attrs import asdict, evolve, frozen
 
 from provider_router.configuration.draft import Draft
-from provider_router.configuration.editor import Editor, Row
+from provider_router.configuration.editor import Editor
 from provider_router.configuration.names import provider_id_problems, text_problems
 from provider_router.configuration.options import Options, drop_secrets, provider_record, write_options
 from provider_router.configuration.settings import ACTIVE_PROVIDER
 from provider_router.errors import AlreadyExists, ConfigError, InvalidConfig
-from provider_router.store import ProviderRecord
+from provider_router.store import Kept, ProviderRecord
 
 
 @frozen(kw_only=True)
@@ -72,7 +72,7 @@ class Providers:
             description=description,
         )
         declared = self._editor.plugins.get(type).Config
-        problems = [*provider_id_problems(id), *_problems(record)]
+        problems = [*provider_id_problems(id), *provider_problems(record)]
         problems += Draft.of(declared, {}, config, local=self._editor.local).problems
         with self._editor.change() as change:
             if id in self:
@@ -125,7 +125,7 @@ class Providers:
         with self._editor.change() as change:
             before = self.get(id)
             wanted = evolve(before, **given)
-            if problems := list(_problems(wanted)):
+            if problems := list(provider_problems(wanted)):
                 raise InvalidConfig(f"The provider {id} cannot be like this:", problems)
             options = write_options(self._editor, change, before, config or {})
             after = self._editor.store.providers.update(wanted) if wanted != before else before
@@ -197,7 +197,7 @@ class Providers:
             store.providers.remove(id)
             drop_secrets(change, options)
             was_active = store.settings.unset(ACTIVE_PROVIDER) if is_active else None
-            before: list[Row] = [record, *options, *links]
+            before: list[Kept] = [record, *options, *links]
             before += [was_active] if was_active else []
             change.tell(f"removed provider {id}", noun="provider", subject=id, before=before)
         return record
@@ -227,7 +227,8 @@ class Providers:
         return after
 
 
-def _problems(record: ProviderRecord) -> Iterator[str]:
+def provider_problems(record: ProviderRecord) -> Iterator[str]:
+    """What is wrong with a provider's own fields; its id is looked at when it is added."""
     yield from text_problems("name", record.name, required=True)
     yield from text_problems("description", record.description, required=False)
     priority: object = record.priority

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from provider_router import home
 from provider_router import limits as numbers
 from provider_router.chat import Capability
-from provider_router.errors import ConfigError, Failure, ProviderError, UnknownProvider
+from provider_router.errors import ConfigError, Failure, MissingSecret, ProviderError, StoreError, UnknownProvider
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
@@ -24,13 +24,16 @@ from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.views import (
     broken_view,
     environment_values,
+    goes_on,
     model_view,
+    problem_text,
     provider_view,
     routing_settings,
     routing_values,
 )
 
 if TYPE_CHECKING:
+    from provider_router.configuration.declared import Declared
     from provider_router.providers.plugins import Plugins
     from provider_router.providers.secrets import Keeper
     from provider_router.routing.note_exchange import HealthSharing
@@ -40,15 +43,21 @@ log: Final = logging.getLogger("provider_router")
 
 ACTIVE_PROVIDER = "active_provider"
 
+_UNREADABLE_FOR = 1.0  # seconds until a configuration that cannot be read is tried again, if it does not change before
+
 # How a backend that has no model list answers when it is asked for one.
 _LISTS_NONE = frozenset({Failure.BAD_REQUEST, Failure.CAPABILITY, Failure.MODEL_UNAVAILABLE, Failure.MALFORMED})
 
 
 @define(eq=False)
 class LiveProvider:
-    """A provider in use: how many calls hold it, and whether its configuration is of the past."""
+    """A provider in use: how many calls hold it, and whether its configuration is of the past.
+
+    `options` are what it was made from, by their names outside Python.
+    """
 
     provider: Provider
+    options: Mapping[str, object] = field(factory=dict)
     users: int = 0
     prepared: bool = False
     retired: bool = False
@@ -64,6 +73,7 @@ class _Made:
     id: str
     view: ProviderView | None = None
     provider: Provider | None = None
+    options: Mapping[str, object] = field(factory=dict)
     anew: bool = False
 
 
@@ -82,6 +92,7 @@ class ProviderRegistry:
         *,
         providers: Sequence[Provider] | None = None,
         database: Path | None = None,
+        declared: Path | None = None,
         plugins: Plugins | None = None,
         health: Health | None = None,
         share_health: bool = True,
@@ -92,15 +103,21 @@ class ProviderRegistry:
         self._share_health = share_health
         self._sharing: HealthSharing | None = None
         self._database = database
+        self._declared = declared
         self._plugins = plugins
         self._clock = clock
         self._live: dict[str, LiveProvider] = {}
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
-        self._store: Store | None = None
+        self._store: Store | Declared | None = None
         self._keeper: Keeper | None = None
-        self._probe: Probe | None = None
+        self._probe: Probe | Declared | None = None
         self._held: Configuration | None = None
+        self._values: Mapping[str, Any] = {}  # the routing options of environment and settings
+        self._begun = 0  # readings
+        self._unreadable: tuple[int, ...] | None = None
+        self._unreadable_until = 0.0
+        self.trouble = ""
         self._renewing = anyio.Lock()
         self._recovery: Recovery[Configuration, _Made] = Recovery(clock)
         self.snapshot = Snapshot()
@@ -115,22 +132,45 @@ class ProviderRegistry:
     async def refresh(self) -> Snapshot:
         """The snapshot of this moment. Costs microseconds unless somebody changed the configuration.
 
+        What is then changed in a way that cannot be loaded stays as it was, and is told: by a view's `stale`, or, if
+        it is more than one provider, by `trouble`.
+
         Raises:
-            StoreError: the database cannot be opened. Once one was read, it stays in use whatever befalls the file.
+            StoreError: the database cannot be opened, or read for the first time.
+            ConfigError: the declarative file cannot be used, or a setting of the environment.
         """
         if self._database is None:
             return self.snapshot
         if self._moved():
+            begun = self._begun
             async with self._renewing:
-                if self._moved() and (configuration := await anyio.to_thread.run_sync(self._read)) is not None:
-                    made = await anyio.to_thread.run_sync(self._made_anew, configuration)
-                    self._swap(configuration, made)
+                # Whoever waited while another one began to read after it had come is served by that reading: in a
+                # storm of changes nobody waits for more than two.
+                if self._begun == begun and self._moved():
+                    self._begun += 1
+                    await self._renew()
             await self._close_retired()
         if self._recovery:
             await self._recover()
         if self._sharing is not None:
             self._sharing.hear()
         return self.snapshot
+
+    async def _renew(self) -> None:
+        try:
+            configuration = await anyio.to_thread.run_sync(self._read)
+        except (ConfigError, StoreError) as error:
+            if self._held is None:
+                raise
+            self.trouble = str(error)
+            if isinstance(error, StoreError) and self._probe is not None:
+                self._unreadable, self._unreadable_until = self._probe.seen, self._clock() + _UNREADABLE_FOR
+            log.warning("the newest configuration cannot be read, and the last good one stays in use: %s", error)
+            return
+        if configuration is not None:
+            self.trouble, self._unreadable = "", None
+            made = await anyio.to_thread.run_sync(self._made_anew, configuration)
+            self._swap(configuration, made)
 
     async def load(self) -> Snapshot:
         """Read the whole configuration anew."""
@@ -146,7 +186,7 @@ class ProviderRegistry:
         await self.refresh()
         if self._held is None or id not in self._held.providers:
             raise UnknownProvider(f"no provider is called {id!r}")
-        made = await anyio.to_thread.run_sync(self._make, self._held, id, routing_values(self._held))
+        made = await anyio.to_thread.run_sync(self._make, self._held, id)
         self._swap(self._held, [made])
         await self._close_retired()
 
@@ -156,7 +196,7 @@ class ProviderRegistry:
         if held is None:
             return
         if due := self._recovery.due():
-            self._recovery.start(held, lambda: [self._make(held, each, routing_values(held)) for each in due])
+            self._recovery.start(held, lambda: [self._make(held, each) for each in due])
             if not self._live:
                 await anyio.to_thread.run_sync(self._recovery.wait, numbers.SECRET_WAIT)
         if self._held is held and (found := self._recovery.take(held)):
@@ -165,7 +205,9 @@ class ProviderRegistry:
     def _moved(self) -> bool:
         if self._held is None or self._probe is None:
             return True
-        return self._probe.moved(self._held)
+        if not self._probe.moved(self._held):
+            return False
+        return self._probe.seen != self._unreadable or self._clock() >= self._unreadable_until
 
     def _read(self) -> Configuration | None:
         from provider_router.routing.note_exchange import HealthSharing, NoteExchange
@@ -173,11 +215,16 @@ class ProviderRegistry:
 
         assert self._database is not None
         if self._store is None:
-            if not exists(self._database):
+            if self._declared is not None:
+                from provider_router.configuration.declared import Declared
+
+                self._store = self._probe = Declared(self._declared, plugins=self._types)
+            elif exists(self._database):
+                self._store = Store.open(self._database)
+                self._probe = Probe(self._database)
+            else:
                 return None
-            self._store = Store.open(self._database)
-            self._keeper = open_keepers(self._store)
-            self._probe = Probe(self._database)
+            self._keeper = open_keepers(self._store if isinstance(self._store, Store) else None)
             if self._share_health:
                 exchange = NoteExchange(home.history_path(self._database))
                 exchange.start()
@@ -187,30 +234,55 @@ class ProviderRegistry:
     def _made_anew(self, configuration: Configuration) -> list[_Made]:
         """What the change touched, made in a thread: secrets may come from commands, plugins have to be imported."""
         before = self._held
-        values = routing_values(configuration)
+        self._values, faults = routing_values(configuration, None if before is None else self._values)
+        if faults:
+            self.trouble = f"what was in force before stays so, because {'; '.join(faults)}"
+            log.warning("%s", self.trouble)
         everything = sorted(set(self._views) | set(configuration.providers))
         if before is None or configuration.renewed is None or before.credentials != configuration.credentials:
-            return [self._make(configuration, each, values) for each in everything]
-        made = [self._make(configuration, each, values) for each in configuration.renewed]
+            return [self._make(configuration, each) for each in everything]
+        made = [self._make(configuration, each) for each in configuration.renewed]
         if before.settings != configuration.settings:  # bounds change, and nobody's connections
             made += [
-                _Made(name, provider_view(live.provider, record, _links(configuration, name), values))
+                _Made(name, self._as_it_was(live, record, _links(configuration, name), self._views[name].stale))
                 for name, live in list(self._live.items())
                 if name not in configuration.renewed and (record := configuration.providers.get(name)) is not None
             ]
         return made
 
-    def _make(self, configuration: Configuration, id: str, values: Mapping[str, Any]) -> _Made:
-        """One provider from its records; what cannot be made is kept as a problem that the plan tells."""
+    def _make(self, configuration: Configuration, id: str) -> _Made:
+        """One provider from its records; what cannot be made goes on as it was, or is a problem that the plan tells."""
         record = configuration.providers.get(id)
         if record is None:
             return _Made(id)
-        links = _links(configuration, id)
+        links, live = _links(configuration, id), self._live.get(id)
+        options: Mapping[str, object] = {o.key: o.value for o in configuration.options.get(id, ())}
         try:
-            provider = self._create(record, configuration)
+            options = self._with_login(record, options, configuration)
+            provider = self._create(record, options)
+            return _Made(id, provider_view(provider, record, links, self._values), provider, options, anew=True)
         except ConfigError as error:
-            return _Made(id, broken_view(record, links, error), anew=True)
-        return _Made(id, provider_view(provider, record, links, values), provider, anew=True)
+            problem = error
+        except Exception as error:  # whatever a third party's class does; its text may hold a secret
+            problem = ConfigError(f"the type {record.type} failed with {type(error).__name__}: tell its author")
+        # A secret that is not there any more was taken away, and with it the leave to use it.
+        withdrawn = isinstance(problem.__cause__, MissingSecret)
+        if (
+            live
+            and not withdrawn
+            and record.type == live.provider.type
+            and goes_on(live.provider, live.options, options)
+        ):
+            stale = problem_text(record, problem)
+            log.warning("%s is asked as it was before its last change, which cannot be loaded: %s", id, stale)
+            return _Made(id, self._as_it_was(live, record, links, stale))
+        return _Made(id, broken_view(record, links, problem), anew=True)
+
+    def _as_it_was(
+        self, live: LiveProvider, record: ProviderRecord, links: Sequence[LinkRecord], stale: str
+    ) -> ProviderView:
+        """A provider's view with new records and the options that it has: whether and when it is asked is theirs."""
+        return evolve(provider_view(live.provider, record, links, self._values), stale=stale)
 
     def _swap(self, configuration: Configuration, made: Sequence[_Made], *, changed: bool = True) -> None:
         """Put what was made in force, in one step between two requests."""
@@ -221,7 +293,7 @@ class ProviderRegistry:
             if each.view is None or each.anew:
                 known = self._retire(each.id)
                 if each.provider is not None:
-                    self._live[each.id] = LiveProvider(each.provider)
+                    self._live[each.id] = LiveProvider(each.provider, each.options)
                     if known:
                         self.health.forgive(each.id, each.provider.endpoint, self._clock())
             if each.view is None:
@@ -230,19 +302,29 @@ class ProviderRegistry:
                 self._views[each.id] = each.view
         self._publish()
 
-    def _create(self, record: ProviderRecord, configuration: Configuration) -> Provider:
+    def _with_login(
+        self, record: ProviderRecord, own: Mapping[str, object], configuration: Configuration
+    ) -> Mapping[str, object]:
+        """A provider's options, with the shared login where its type takes it."""
         from provider_router.configuration.lending import with_login
-        from provider_router.providers.plugins import Plugins
-        from provider_router.providers.secrets import resolve
         from provider_router.store import now
 
-        if self._plugins is None:
-            self._plugins = Plugins.load()
-        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
-        options = with_login(self._plugins.get(record.type).Config, own, configuration.credentials, at=now())
-        return self._plugins.create(
+        return with_login(self._types().get(record.type).Config, own, configuration.credentials, at=now())
+
+    def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
+        from provider_router.providers.secrets import resolve
+
+        return self._types().create(
             record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self._keeper)
         )
+
+    def _types(self) -> Plugins:
+        """The installed types, found when they are first needed."""
+        if self._plugins is None:
+            from provider_router.providers.plugins import Plugins
+
+            self._plugins = Plugins.load()
+        return self._plugins
 
     def _put(self, provider: Provider, *, priority: int) -> None:
         """A provider that no database knows."""
@@ -259,7 +341,7 @@ class ProviderRegistry:
             providers=tuple(sorted(self._views.values(), key=lambda view: (-view.priority, view.id))),
             models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
             active=str(active.value) if active and active.value else None,
-            settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
+            settings=routing_settings(self._values if configuration else environment_values()),
         )
 
     async def first_models(self, ids: Iterable[str]) -> dict[str, str]:

@@ -58,7 +58,8 @@ class ProviderHealth:
     """How a provider stands: `ready`, or why it is asked after the others, or not at all, and until when.
 
     Not at all are asked: `disabled`; `no-secret`, whose secret cannot be had and is looked for again now and then;
-    `unusable`, which cannot be made before its configuration changes.
+    `unusable`, which cannot be made before its configuration changes. `stale` says why a newer configuration of it
+    cannot be loaded; until it can, it is asked as it was before.
     """
 
     provider: str
@@ -69,13 +70,15 @@ class ProviderHealth:
     in_flight: int = 0
     priority: int = 0
     active: bool = False
+    stale: str = ""
 
 
 class AsyncRouter:
     """One door to all providers: in the plan's order, each failure understood.
 
     Args:
-        database: the configuration's file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
+        database: the configuration's file; PROUTER_CONFIG, PROUTER_DB, PROUTER_HOME or the platform's folder unless
+            given.
         providers: ready providers in place of a database, the first with the highest priority.
         plugins: the provider types; those that are installed unless given.
         clock: seconds that only go forward.
@@ -105,6 +108,7 @@ class AsyncRouter:
         self.registry = ProviderRegistry(
             providers=providers,
             database=home.database_path(database) if providers is None else None,
+            declared=home.declared_path(database) if providers is None else None,
             plugins=plugins,
             health=Health(rng=self._rng),
             share_health=share_health,
@@ -304,6 +308,7 @@ class AsyncRouter:
             in_flight=health.in_flight.get(view.id, 0),
             priority=view.priority,
             active=view.id == snapshot.active,
+            stale=view.stale or self.registry.trouble,
         )
 
     # How

@@ -46,6 +46,7 @@ class ProviderView:
         problem: why it cannot be asked at all (a missing secret or plugin, a bad option), or "".
         lacks_secret: whether the problem is a secret that cannot be had; it is looked for again, now and then.
         until: when the problem ends by itself, if it does.
+        stale: why a newer configuration of it cannot be loaded, so that it is asked as it was, or "".
         free_check: whether its check may be asked beside a silent call.
         retry_after_max: longest throttle that it can cause, in seconds.
         links: by model id.
@@ -68,6 +69,7 @@ class ProviderView:
     problem: str = ""
     lacks_secret: bool = False
     until: datetime | None = None
+    stale: str = ""
     links: Mapping[str, ProviderLink] = field(factory=dict)
 
     @property

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from provider_router import home
 from provider_router.chat import Capability
 from provider_router.errors import ConfigError, MissingSecret
 from provider_router.limits import ROUTING, Limits
+from provider_router.providers.config import describe_config
 from provider_router.providers.provider import Provider
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings
 
 if TYPE_CHECKING:
     from provider_router.store import Configuration, LinkRecord, ModelRecord, ProviderRecord
+
+Options: TypeAlias = Mapping[str, object]
 
 _LIMIT_OPTIONS = {
     "timeout": "timeout",
@@ -65,7 +68,6 @@ def provider_view(
 
 def broken_view(record: ProviderRecord, links: Sequence[LinkRecord], error: ConfigError) -> ProviderView:
     """What a snapshot holds of a provider that cannot be made: why."""
-    problems = getattr(error, "problems", ()) or (str(error).splitlines()[0].removeprefix(f"{record.id}, "),)
     return ProviderView(
         id=record.id,
         type=record.type,
@@ -73,10 +75,26 @@ def broken_view(record: ProviderRecord, links: Sequence[LinkRecord], error: Conf
         priority=record.priority,
         endpoint=record.id,
         takes_any_model=not links,
-        problem="; ".join(problems),
+        problem=problem_text(record, error),
         lacks_secret=isinstance(error, MissingSecret),
         links={link.model_id: link_view(link, frozenset()) for link in links},
     )
+
+
+def problem_text(record: ProviderRecord, error: ConfigError) -> str:
+    """Why a provider cannot be made, in one line."""
+    problems = getattr(error, "problems", ()) or (str(error).splitlines()[0].removeprefix(f"{record.id}, "),)
+    return "; ".join(problems)
+
+
+def goes_on(provider: Provider, before: Options, after: Options) -> bool:
+    """Whether a provider may be asked as it was, though its newer options cannot be loaded.
+
+    Only if these leave alone where requests go and as whom: an address, a zone or a secret that was taken from it must
+    not be used on.
+    """
+    guarded = [o.name for o in describe_config(type(provider).Config) if o.kind == "url" or o.sensitive]
+    return all(before.get(name) == after.get(name) for name in (*guarded, "zone"))
 
 
 def _expired(provider: Provider) -> str:
@@ -116,29 +134,51 @@ def environment_values() -> dict[str, Any]:
     Raises:
         ConfigError: naming the variable.
     """
-    values = {}
     given = home.routing_environment()
-    for name, option in ROUTING.items():
-        text = given.get(option.variable)
-        if text is not None:
-            try:
-                values[name] = option.parse(text)
-            except ValueError as error:
-                raise ConfigError(f"{option.variable}: {error}") from None
-    return values
+    return _parsed({name: (o.variable, given[o.variable]) for name, o in ROUTING.items() if o.variable in given})
 
 
-def routing_values(configuration: Configuration) -> dict[str, Any]:
-    """The routing options of environment and settings; the environment is nearer."""
-    values = {}
+def routing_values(
+    configuration: Configuration, last: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The routing options of environment and settings; the environment is nearer.
+
+    Args:
+        configuration: has the settings.
+        last: what was in force before, from which those are taken that cannot be read.
+
+    Returns:
+        The options, and what is wrong with those that cannot be read.
+
+    Raises:
+        ConfigError: one cannot be read, and there is no `last`.
+    """
+    given, environment = dict[str, tuple[str, object]](), home.routing_environment()
     for name, option in ROUTING.items():
         record = configuration.settings.get(option.setting)
-        if record is not None:
-            try:
-                values[name] = option.parse(record.value)
-            except ValueError as error:
-                raise ConfigError(f"the setting {option.setting}: {error}") from None
-    return {**values, **environment_values()}
+        if option.variable in environment:
+            given[name] = option.variable, environment[option.variable]
+        elif record is not None:
+            given[name] = f"the setting {option.setting}", record.value
+    if last is None:
+        return _parsed(given), ()
+    faults: list[str] = []
+    return _parsed(given, last, faults), tuple(faults)
+
+
+def _parsed(
+    given: Mapping[str, tuple[str, object]], last: Mapping[str, Any] | None = None, faults: list[str] | None = None
+) -> dict[str, Any]:
+    values = {}
+    for name, (where, value) in given.items():
+        try:
+            values[name] = ROUTING[name].parse(value)
+        except ValueError as error:
+            if last is None or faults is None:
+                raise ConfigError(f"{where}: {error}") from None
+            faults.append(f"{where}: {error}")
+            values |= {name: last[name]} if name in last else {}
+    return values
 
 
 def routing_settings(values: Mapping[str, Any]) -> RoutingSettings:

@@ -5,6 +5,7 @@ from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
 from provider_router.store.history import History
 from provider_router.store.keepers import KEEPER_SETTING, KEEPERS, open_keepers
+from provider_router.store.past import NOUNS, Kept, Replaced, configuration_of, key_of, records_of
 from provider_router.store.probe import Probe
 from provider_router.store.records import (
     ChangeRecord,
@@ -33,6 +34,12 @@ __all__ = [
     "open_keepers",
     "Rotated",
     "new_key",
+    "configuration_of",
+    "records_of",
+    "key_of",
+    "NOUNS",
+    "Kept",
+    "Replaced",
     "Probe",
     "ProviderRecord",
     "OptionRecord",

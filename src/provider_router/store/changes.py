@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 from attrs import evolve, frozen
 
@@ -37,11 +38,32 @@ class Changes:
             return record_of(ChangeRecord, row)
         raise ConfigError(f"There is no change {number}: `prouter changes log` shows those that there are.")
 
-    def list(self, *, since: int = 0, subject: str | None = None, limit: int | None = None) -> tuple[ChangeRecord, ...]:
-        """The changes after number `since`, or those of them about a subject, newest first, at most `limit`."""
+    def list(
+        self,
+        *,
+        since: int = 0,
+        after: datetime | None = None,
+        noun: str | None = None,
+        subject: str | None = None,
+        who: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[ChangeRecord, ...]:
+        """Changes, newest first, at most `limit`.
+
+        Args:
+            since: only those after this number.
+            after: only those after this instant.
+            noun: only those about this sort of thing: `provider`.
+            subject: only those about this one: `desk`.
+            who: only those by this one: `cli`; `rest` means every `rest:…`, too.
+            limit: at most as many.
+        """
+        instant = None if after is None else int(after.timestamp() * 1000)
         rows = self._connection.rows(
-            "SELECT * FROM changes WHERE number > ? AND (? IS NULL OR subject = ?) ORDER BY number DESC LIMIT ?",
-            (since, subject, subject, -1 if limit is None else limit),
+            "SELECT * FROM changes WHERE number > ? AND (? IS NULL OR at > ?) AND (? IS NULL OR noun = ?) "
+            "AND (? IS NULL OR subject = ?) AND (? IS NULL OR who = ? OR substr(who, 1, length(?) + 1) = ? || ':') "
+            "ORDER BY number DESC LIMIT ?",
+            (since, instant, instant, noun, noun, subject, subject, who, who, who, who, -1 if limit is None else limit),
         )
         return tuple(record_of(ChangeRecord, row) for row in rows)
 

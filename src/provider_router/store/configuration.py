@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import TypeAlias, TypeVar
@@ -99,19 +99,22 @@ def _read(
     return Configuration(
         revision=revision,
         file=connection.identity,
-        providers={record.id: record for record in _records(connection, ProviderRecord, "providers", "id", providers)},
-        options=_by_provider(_records(connection, OptionRecord, "provider_configs", "provider_id", providers)),
-        links=_by_provider(_records(connection, LinkRecord, "provider_models", "provider_id", providers)),
-        models={record.id: record for record in _records(connection, ModelRecord, "models", "id", models)},
+        providers={
+            record.id: record for record in _records(connection, ProviderRecord, "providers", ["id"], providers)
+        },
+        options=_by_provider(_records(connection, OptionRecord, "provider_configs", ["provider_id", "key"], providers)),
+        links=_by_provider(_records(connection, LinkRecord, "provider_models", ["provider_id", "model_id"], providers)),
+        models={record.id: record for record in _records(connection, ModelRecord, "models", ["id"], models)},
         settings={record.key: record for record in Settings(connection).list()},
         credentials=Credentials(connection).list(),
     )
 
 
-def _records(connection: Connection, cls: type[R], table: str, column: str, ids: Ids | None) -> Iterator[R]:
-    among = "" if ids is None else f"WHERE {column} IN ({', '.join('?' * len(ids))})"
-    # By rowid within one provider: the order in which they were added.
-    sql = f"SELECT * FROM {table} {among} ORDER BY {column}, rowid"  # noqa: S608 - names are the program's own
+def _records(connection: Connection, cls: type[R], table: str, keys: Sequence[str], ids: Ids | None) -> Iterator[R]:
+    among = "" if ids is None else f"WHERE {keys[0]} IN ({', '.join('?' * len(ids))})"
+    # Within one provider in the order in which they were added, which outlives that rows are written anew.
+    order = ", created_at, ".join(keys)
+    sql = f"SELECT * FROM {table} {among} ORDER BY {order}"  # noqa: S608 - names are the program's own
     return (record_of(cls, row) for row in connection.rows(sql, tuple(ids or ())))
 
 

@@ -285,6 +285,32 @@ class LateFile(Connection):
                 self._step(raw, f"SAVEPOINT level_{level}" if level else "BEGIN IMMEDIATE")
 
 
+class MemoryFile(Connection):
+    """What is read like a database that no file has: tables in memory, which are filled once."""
+
+    identity = (0, 0)
+
+    def _open(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._migrate(raw)
+        raw.execute("PRAGMA query_only = on")
+        raw.row_factory = sqlite3.Row
+        return raw
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """A block in which the tables can be written, before anybody reads them."""
+        raw = self._usable()
+        raw.execute("PRAGMA query_only = off")
+        yield
+        raw.execute("PRAGMA query_only = on")
+
+    def _usable(self) -> sqlite3.Connection:
+        if self._raw is None:
+            raise StoreError(f"{self.path} has been closed.")
+        return self._raw
+
+
 def enable_wal(raw: sqlite3.Connection, path: Path, *, timeout: float) -> None:
     """Let readers and a writer work at the same time; warn where the file's place does not allow it.
 

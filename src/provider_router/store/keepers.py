@@ -12,14 +12,17 @@ KEEPER_SETTING: Final = "secrets.keeper"
 KEEPERS: Final = ("file", "keyring", "sealed")
 
 
-def open_keepers(store: Store) -> Keepers:
-    """The keepers; the setting `secrets.keeper` of the store says which one takes new secrets."""
+def open_keepers(store: Store | None) -> Keepers:
+    """The keepers; the setting `secrets.keeper` of the store says which one takes new secrets.
+
+    Args:
+        store: a database in use; without one nothing is sealed.
+    """
 
     def chosen() -> str:
-        record = store.settings.get(KEEPER_SETTING)
+        record = None if store is None else store.settings.get(KEEPER_SETTING)
         return KEEPERS[0] if record is None else str(record.value)
 
+    sealed = () if store is None else (store.sealed,)
     # The keyring last: it may be slow, and keeps nobody waiting who can be served without it.
-    return Keepers(
-        (FileKeeper(home.secrets_path()), store.sealed, KeyringKeeper(home.keyring_list_path())), chosen=chosen
-    )
+    return Keepers((FileKeeper(home.secrets_path()), *sealed, KeyringKeeper(home.keyring_list_path())), chosen=chosen)

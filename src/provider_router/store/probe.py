@@ -55,6 +55,11 @@ class Probe:
             return False
         return self._revision != held.revision or self._file != held.file
 
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """What was there when it was asked last: the file, and its revision."""
+        return *self._file, self._revision
+
     def close(self) -> None:
         """Close the file. May be called twice."""
         if self._raw is not None:

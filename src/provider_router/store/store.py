@@ -11,11 +11,12 @@ from provider_router.store.backup import backup
 from provider_router.store.changes import Changes
 from provider_router.store.configs import Configs
 from provider_router.store.configuration import Configuration, read_configuration
-from provider_router.store.connection import Connection, LateFile
+from provider_router.store.connection import Connection, LateFile, MemoryFile
 from provider_router.store.credentials import Credentials
 from provider_router.store.links import Links
 from provider_router.store.migrations import CONFIGURATION
 from provider_router.store.models import Models
+from provider_router.store.past import Replaced, configuration_at, replace
 from provider_router.store.providers import Providers
 from provider_router.store.sealed import SealedKeeper
 from provider_router.store.settings import Settings
@@ -73,6 +74,19 @@ class Store:
         """
         return cls(LateFile(path, schema=CONFIGURATION, read_only=False, busy_timeout=BUSY_TIMEOUT))
 
+    @classmethod
+    def of(cls, configuration: Configuration, path: Path) -> Self:
+        """A configuration that no database has, to be read as one. It makes no file, and cannot be written.
+
+        Args:
+            configuration: what is read.
+            path: the file that it was read from, for messages.
+        """
+        connection = MemoryFile(path, schema=CONFIGURATION, read_only=True, busy_timeout=BUSY_TIMEOUT)
+        with connection.filling():
+            replace(connection, configuration)
+        return cls(connection)
+
     @property
     def path(self) -> Path:
         """The file, as an absolute path."""
@@ -100,6 +114,26 @@ class Store:
             StoreError: the database cannot be read.
         """
         return read_configuration(self._connection, since)
+
+    def at(self, number: int) -> Configuration:
+        """Everything as it was right after a change; after change 0 there was nothing.
+
+        Raises:
+            ConfigError: there is no such change, or not every change after it is there.
+            StoreError: the database cannot be read.
+        """
+        return configuration_at(self._connection, number)
+
+    def replace(self, target: Configuration) -> Replaced:
+        """Bring every table but `changes` to another state. Who does it writes its change record in the same block.
+
+        Returns:
+            The rows that were changed or removed, as they were, and those that were changed or added, as they are.
+
+        Raises:
+            ConfigError: the target is no state that the tables can have.
+        """
+        return replace(self._connection, target)
 
     def backup(self, target: Path) -> None:
         """Copy the database to a file that is not there yet, while others use it.

@@ -36,7 +36,8 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.open_store = open_store
         self.folder = tempfile.TemporaryDirectory()
-        self.store = open_store(Path(self.folder.name) / "store.db")
+        self.place = Path(self.folder.name) / "store.db"
+        self.store = open_store(self.place)
         self.providers: dict[str, ProviderRecord] = {}
         self.options: dict[tuple[str, str], OptionRecord] = {}
         self.models: dict[str, ModelRecord] = {}
@@ -164,9 +165,8 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.changes)
     @rule()
     def reopen(self) -> None:
-        path = self.store.path
         self.store.close()
-        self.store = self.open_store(path)
+        self.store = self.open_store(self.place)
 
     @rule()
     def hold(self) -> None:
