@@ -13,6 +13,7 @@ from attrs import evolve
 
 from provider_router.errors import CorruptDatabase, InvalidConfig, NewerDatabase, StoreError
 from provider_router.store import ProviderRecord, Store
+from provider_router.store.backup import KEPT_BEFORE_STEPS, backup, backup_before
 from provider_router.store.connection import Connection
 from provider_router.store.migrations import CONFIGURATION, Schema
 
@@ -165,3 +166,17 @@ def test_a_backup_that_fails_leaves_no_half_copy(store: Store, path: Path, tmp_p
     with pytest.raises(CorruptDatabase):
         store.backup(tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
+
+
+def test_of_the_copies_from_before_a_step_the_newest_few_stay(path: Path) -> None:
+    with Store.open(path):
+        pass
+    copies = [backup_before(f"m{number:03}", path) for number in range(5)]
+    assert copies[-KEPT_BEFORE_STEPS:] == sorted(path.parent.glob("*.before-*"))
+
+
+def test_a_backup_tells_how_far_it_is(store: Store, path: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    backup(path, tmp_path / "copy.db", progress=lambda done, of: told.append((done, of)))
+    assert told
+    assert told[-1][0] == told[-1][1] > 0

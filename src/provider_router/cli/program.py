@@ -21,6 +21,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "status": "Show the providers in their order, and whether each one answers.",
         "add": "Find out what runs at URL, or on this machine, and add it as a provider.",
         "demo": "Watch requests survive a backend that dies.",
+        "doctor": "Look at files, secrets, plugins, clock and providers, and say what to do.",
     },
     "Providers": {
         "list": "Show the providers, the highest priority first.",
@@ -36,6 +37,9 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "changes": "Changes: what was changed by whom, back again, and the configuration out to a file and in.",
         "types": "Show the provider types that are installed, or the options of one TYPE.",
         "plugin": "Plugins: the packages that bring provider types.",
+    },
+    "What is kept": {
+        "db": "The databases: backup, restore, check.",
     },
 }
 # Where a command is not the one that a module of its own name has.

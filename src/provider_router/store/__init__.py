@@ -1,10 +1,13 @@
 """What is kept: the configuration's database and the history's. The one door to SQLite."""
 
+from provider_router.store.backup import Progress, backup, backup_path, backups
 from provider_router.store.configuration import Configuration
 from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
-from provider_router.store.history import History
+from provider_router.store.history import HISTORY, History
+from provider_router.store.inspection import Fault, inspect
 from provider_router.store.keepers import KEEPER_SETTING, KEEPERS, open_keepers
+from provider_router.store.migrations import CONFIGURATION, Schema
 from provider_router.store.past import NOUNS, Kept, Replaced, configuration_of, key_of, records_of
 from provider_router.store.probe import Probe
 from provider_router.store.records import (
@@ -26,6 +29,15 @@ from provider_router.store.values import Json, Kind, kind_of
 __all__ = [
     "Store",
     "exists",
+    "backup",
+    "backup_path",
+    "backups",
+    "Progress",
+    "inspect",
+    "Fault",
+    "Schema",
+    "CONFIGURATION",
+    "HISTORY",
     "History",
     "HealthNoteRecord",
     "Configuration",

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import pytest
+
+from provider_router import Admin, doctor, home
+from provider_router.backends import Backend
+from provider_router.doctor import Verdict
+from provider_router.providers.plugins import Plugins
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """An address at which nothing listens any more."""
+    with Backend() as backend:
+        return backend.base_url
+
+
+def findings(told, check: str) -> list[tuple[str, str]]:
+    return [(one["subject"], one["verdict"]) for one in told["findings"] if one["check"] == check]
+
+
+def test_where_nothing_is_configured_nothing_is_wrong(prouter, answer) -> None:
+    told = answer("doctor")
+    assert "ok" == told["verdict"]
+    assert [(str(home.database_path()), "ok")] == findings(told, "database")
+    assert not home.database_path().exists()
+    assert "All is well.\n" == prouter("doctor", "--quiet").stdout
+
+
+def test_a_provider_that_answers_is_well(prouter, desk: Backend) -> None:
+    result = prouter("doctor")
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert "✓ providers: desk: answers, " in result.stdout
+    assert result.stdout.endswith("\nAll is well.\n")
+
+
+def test_of_what_is_wrong_it_says_what_to_do(prouter, admin: Admin, dead_url: str) -> None:
+    admin.providers.add("loft", type="openai-compatible", config={"baseURL": dead_url})
+    result = prouter("doctor", "--quiet")
+    assert 1 == result.exit_code
+    assert "× providers: loft: " in result.stdout
+    assert "    → Start its server, or mend its address: prouter provider config loft baseURL URL\n" in result.stdout
+    assert result.stdout.endswith("\n1 problem, no warnings.\n")
+
+
+def test_nobody_is_asked_with_no_ask(prouter, desk: Backend) -> None:
+    assert "✓ providers: desk: ready\n" in prouter("doctor", "--no-ask").stdout
+    assert [] == desk.requests
+
+
+def test_a_key_that_is_refused_is_told_with_the_command_for_a_new_one(prouter, admin: Admin) -> None:
+    with Backend(api_key="sk-1") as backend:
+        admin.providers.add("keyed", type="openai-compatible", config={"baseURL": backend.base_url})
+        stdout = prouter("doctor", "-q").stdout
+    assert "→ Give it a new key: prouter provider config keyed apiKey --stdin\n" in stdout
+
+
+def test_a_secret_that_is_not_there_is_told(answer, prouter, admin: Admin) -> None:
+    config = {"baseURL": "http://localhost:9/v1", "apiKey": "env:NO_SUCH_NAME"}
+    admin.providers.add("keyed", type="openai-compatible", config=config)
+    result = prouter("doctor", "-q")
+    assert 1 == result.exit_code
+    assert "NO_SUCH_NAME" in result.stdout
+
+
+def test_a_damaged_database_is_told_and_nothing_else_is_tried_with_it(prouter, admin: Admin) -> None:
+    admin.models.add("pelican-7b")
+    path = admin.path
+    admin.close()
+    path.write_bytes(b"no database" * 1000)
+    result = prouter("doctor", "-q")
+    assert 1 == result.exit_code
+    assert "× database: " in result.stdout
+    assert "providers" not in result.stdout
+
+
+async def test_a_clock_that_stands_before_the_newest_change_is_told(admin: Admin) -> None:
+    admin.models.add("m")
+    with closing(admin):
+        then = (datetime.now(UTC) - timedelta(days=400)).timestamp()
+    found = await doctor.examine(plugins=Plugins.load([]), ask=False, wall=lambda: then)
+    assert [Verdict.WARNING] == [one.verdict for one in found if one.check == "clock"]
+
+
+@pytest.mark.posix
+def test_secrets_that_others_may_read_are_told(prouter, admin: Admin) -> None:
+    config = {"baseURL": "http://localhost:9/v1", "apiKey": "sk-synthetic-0001"}
+    admin.providers.add("keyed", type="openai-compatible", config=config)
+    home.secrets_path().chmod(0o644)
+    result = prouter("doctor", "-q", "--no-ask")
+    assert f"chmod 600 {home.secrets_path()}" in result.stdout
+    assert "sk-synthetic-0001" not in result.stdout
+
+
+def test_without_a_plugin_it_says_what_to_install() -> None:
+    async def examined() -> list[doctor.Finding]:
+        return await doctor.examine(plugins=Plugins.load([]))
+
+    (found,) = [one for one in anyio.run(examined) if one.check == "plugins"]
+    assert ("pip install 'provider-router[all]'", Verdict.PROBLEM) == (found.mend, found.verdict)
