@@ -13,7 +13,6 @@ from provider_router.errors import ProviderError, ProviderRouterError, StreamInt
 from provider_router.providers.provider import Provider
 from provider_router.routing.actions import Abandon, Action, Answer, Fail
 from provider_router.routing.driver import Driver
-from provider_router.routing.watch import Watch
 
 
 class StreamDriver(Driver):
@@ -97,10 +96,15 @@ class StreamDriver(Driver):
     async def _step(self) -> None:
         assert self._chunks is not None
         assert self._live is not None
-        assert self._watch is not None
+        assert self._vigil is not None
         error: ProviderRouterError | None = None
         try:
-            chunk = await (anext(self._chunks, None) if self._more else self._wait(self._chunks, self._watch))
+            following = anext(self._chunks, None)
+            if self._more:
+                chunk = await following
+            else:
+                self.machine.listening(self._clock())
+                chunk = await self._vigil.over(following)
             if chunk is not None:
                 self._more = chunk.more
                 self._ready.extend(self._read(chunk, self._live.provider))
@@ -108,23 +112,11 @@ class StreamDriver(Driver):
         except ProviderRouterError as raised:
             error = raised
         except Exception as raised:
-            error = self._crashed(raised, self._live.provider)
+            error = self._crashed(raised)
         except BaseException:  # the caller's cancellation
             await self.aclose()
             raise
-        await self._end(error)
-
-    async def _wait(self, chunks: AsyncGenerator[ChatChunk], watch: Watch) -> ChatChunk | None:
-        """The next chunk, for as long as silence is allowed; arrivals without a chunk (pings) move the limit."""
-        self.machine.listening(self._clock())
-        due = self.machine.deadline()
-        with anyio.CancelScope(deadline=anyio.current_time() + due - self._clock()) as scope:
-            watch.scope = scope
-            return await anext(chunks, None)
-        watch.scope = None
-        verdict = self.machine.silent(max(self._clock(), self.machine.deadline()))
-        assert isinstance(verdict, Abandon)
-        raise verdict.error
+        await self._end(self._vigil.verdict or error)
 
     async def _end(self, error: ProviderRouterError | None) -> None:
         """The stream has ended, well or with an error."""
