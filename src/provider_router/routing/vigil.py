@@ -47,7 +47,7 @@ class Vigil(ABC):
     def sent(self) -> None:
         """The request is out, which draws the limits nearer: they bound silence, not the way there."""
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027 - not everyone has something to end
         """The attempt is over."""
 
     async def _checked(self, check: Check) -> Abandon | None:
