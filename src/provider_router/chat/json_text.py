@@ -6,6 +6,10 @@ import json
 from typing import Any
 
 
+# json.dumps makes an encoder for every call whose options are not its own.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def encode(body: object) -> bytes:
     """JSON as UTF-8. A lone surrogate (half an emoji, split across deltas) goes out escaped, as it came in.
 
@@ -14,7 +18,7 @@ def encode(body: object) -> bytes:
     """
     try:
         try:
-            return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            return _ENCODER.encode(body).encode()
         except UnicodeEncodeError:
             return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, RecursionError) as error:
