@@ -39,9 +39,9 @@ class Usage:
 
 def _count(mapping: object, name: str) -> int:
     value = mapping.get(name) if isinstance(mapping, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return 0
-    return max(0, int(value))
+    if type(value) is int:  # and no bool
+        return max(0, value)
+    return max(0, int(value)) if isinstance(value, float) and math.isfinite(value) else 0
 
 
 @frozen

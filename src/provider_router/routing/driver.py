@@ -217,7 +217,8 @@ class ChatDriver(Driver):
         response.request_id = self.request_id
         response.provider = self.provider
         response.attempts = tuple(self.machine.attempts)
-        response.skipped = self.machine.plan.skipped
+        plan = self.machine.plan
+        response.leaves_out = lambda: plan.skipped
         return response
 
     async def _work(self, provider: Provider, request: ChatRequest) -> None:

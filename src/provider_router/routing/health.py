@@ -13,7 +13,7 @@ from enum import Enum, auto
 from functools import partial
 from itertools import chain
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import frozen
 
@@ -44,8 +44,7 @@ class Effect(Enum):
     BUSY = auto()
 
 
-@frozen
-class Key:
+class Key(NamedTuple):
     """What health is kept for: a provider, its endpoint, and the model as that provider calls it."""
 
     provider: str
@@ -242,11 +241,13 @@ class Health:
     def spoke(self, ticket: Ticket, now: float, *, prefix: str = "") -> None:
         """The first delta, or a whole answer, came: how fast it was, and where this conversation is now."""
         seconds = now - ticket.began
-        speed = self._speeds.setdefault(ticket.key, Speed(seconds, now))
-        speed.add(seconds, now)
-        self._speeds.move_to_end(ticket.key)
-        if len(self._speeds) > _REMEMBERED:
-            self._speeds.popitem(last=False)
+        if (speed := self._speeds.get(ticket.key)) is not None:
+            speed.add(seconds, now)
+            self._speeds.move_to_end(ticket.key)
+        else:
+            self._speeds[ticket.key] = Speed(seconds, now)
+            if len(self._speeds) > _REMEMBERED:
+                self._speeds.popitem(last=False)
         if prefix:
             self._served[prefix] = (ticket.key.provider, now)
             self._served.move_to_end(prefix)
