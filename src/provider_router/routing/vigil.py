@@ -74,7 +74,7 @@ class _TimedVigil(Vigil):
         self._checks: asyncio.Task[None] | None = None
 
     async def over(self, step: Awaitable[T]) -> T | None:
-        task = self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task(self._loop)
         assert task is not None
         before = task.cancelling()
         self._look()
