@@ -57,3 +57,8 @@ def secrets_path() -> Path:
 def routing_environment() -> dict[str, str]:
     """The variables `PROUTER_ROUTING_…` that are set, by their names."""
     return {name: text for name, text in os.environ.items() if name.startswith("PROUTER_ROUTING_") and text}
+
+
+def stock_transport() -> bool:
+    """Whether `PROUTER_TRANSPORT=httpx` wants httpx's own transport in place of the faster one."""
+    return os.environ.get("PROUTER_TRANSPORT", "").strip().lower() == "httpx"
