@@ -96,7 +96,7 @@ class ChatChunk:
 
     def _get(self, name: str) -> Any:
         try:
-            return self.raw.get(name)
+            return (self._raw or self.raw).get(name)
         except ValueError:
             return None
 

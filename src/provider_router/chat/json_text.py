@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 # json.dumps makes an encoder for every call whose options are not its own.
-_scan = json.JSONDecoder().scan_once
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
