@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
 from provider_router.chat.json_text import decode, encode
+
+OBJECT: Final = (dict, Mapping)
+"""For isinstance: the usual case first, for a dict is known at once and any other mapping is looked up."""
 
 
 @frozen(kw_only=True)
@@ -104,7 +107,7 @@ def text_or_none(value: object) -> str | None:
 
 def first_choice(choices: object) -> Mapping[str, Any]:
     choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, Mapping) else {}
+    return choice if isinstance(choice, OBJECT) else {}
 
 
 def call_to_wire(call: ToolCall) -> dict[str, Any]:

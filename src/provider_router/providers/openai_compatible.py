@@ -66,7 +66,7 @@ class OpenAICompatibleProvider(HTTPProvider):
                     if event.event == COMMENT:
                         continue
                     # Inside a JSON string the quotation marks would be escaped: this is a key or a whole value.
-                    if (event.event == "error" or b'"error"' in event.data) and (
+                    if (event.event == "error" or event.data.count(b'"error"')) and (
                         error := self._event_error(event, request)
                     ):
                         break
