@@ -75,26 +75,21 @@ class Candidate:
     reason: str = ""
     until: datetime | None = None
 
-    key: Key = field(init=False, repr=False, eq=False)
-    place: Place = field(init=False, repr=False, eq=False)
-    limits: Limits = field(init=False, repr=False, eq=False)
-    """The bounds of an attempt: the link's over the provider's."""
-    max_parallel: int | None = field(init=False, repr=False, eq=False)
-
-    @key.default
-    def _key(self) -> Key:
+    @cached_property
+    def key(self) -> Key:
         return Key(self.provider, self.view.endpoint or self.provider, self.model)
 
-    @place.default
-    def _place(self) -> Place:
+    @cached_property
+    def place(self) -> Place:
         return Place(self.turn, self.provider)
 
-    @limits.default
-    def _limits(self) -> Limits:
+    @cached_property
+    def limits(self) -> Limits:
+        """The bounds of an attempt: the link's over the provider's."""
         return self.link.limits.over(self.view.limits) if self.link else self.view.limits
 
-    @max_parallel.default
-    def _max_parallel(self) -> int | None:
+    @cached_property
+    def max_parallel(self) -> int | None:
         bounds = (self.view.max_parallel, self.link.max_parallel if self.link else None)
         return min((bound for bound in bounds if bound is not None), default=None)
 
