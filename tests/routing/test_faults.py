@@ -28,8 +28,16 @@ COMPANY = (
     pytest.param("alone", marks=pytest.mark.soak),
     pytest.param("failing second", marks=pytest.mark.soak),
 )
+# On trio everything goes through stock httpx; on asyncio `make soak` sends it there too.
+TRANSPORTS = ("its own", pytest.param("httpx", marks=pytest.mark.soak))
 # Ten times the limits of whoever is hasty, in seconds.
 LONGEST = 5.0
+
+
+@pytest.fixture(autouse=True, params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "httpx":
+        monkeypatch.setenv("PROUTER_TRANSPORT", "httpx")
 
 
 def named(fault: Fault) -> str:

@@ -101,7 +101,8 @@ class Exchange:
             raise self.translate(error) from error
         self._connection = connection
         self._silence = waits.read
-        await self._arrived(connection.status, connection.headers, connection.encoding)
+        answer = connection.answer
+        await self._arrived(answer.status, answer.headers, answer.encoding)
 
     def connected(self, address: str | None, *, fresh: bool) -> None:
         """Told by the lane of every request's connection; one that is reused may lead elsewhere than a new one."""

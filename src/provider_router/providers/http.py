@@ -63,15 +63,21 @@ class HTTPProvider(Provider):
         """Headers that prove who asks; a type with credentials overrides this."""
         return {}
 
-    @functools.cached_property
+    @property
     def endpoint(self) -> str:
-        url = urlsplit(self.config.base_url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        return f"{url.scheme}://{(url.hostname or '').lower()}:{port}"
+        return self._place[0]
+
+    @property
+    def zone(self) -> str:
+        return self.config.zone or self._place[1]
 
     @functools.cached_property
-    def zone(self) -> str:
-        return self.config.zone or zone_of_host(urlsplit(self.config.base_url).hostname or "")
+    def _place(self) -> tuple[str, str]:
+        """The endpoint, and the zone that its host promises."""
+        url = urlsplit(self.config.base_url)
+        host = url.hostname or ""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        return f"{url.scheme}://{host.lower()}:{port}", zone_of_host(host)
 
     def prepare(self) -> None:
         self._carrier.prepare(self.config.base_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import os
 import selectors
 import socket
 import ssl
@@ -23,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from provider_router.providers.transport import Transport
 
-RESET = struct.pack("ii", 1, 0)
+RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 @pytest.fixture(scope="module")

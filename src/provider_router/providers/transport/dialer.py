@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import httpx
 
 from provider_router.providers.transport.connection import Connection
-from provider_router.providers.transport.pool import Pool, Told
+from provider_router.providers.transport.pool import Told
 
 HEAD_START: Final = 0.25  # seconds that an address has before the next is tried beside it (RFC 8305)
 
@@ -62,11 +62,10 @@ class Dialer:
         self._uds = uds
         self._resolve = resolve
 
-    async def dial(self, pool: Pool, longest: float | None, told: Told) -> Connection:
+    async def dial(self, longest: float | None, told: Told) -> Connection:
         """A new connection.
 
         Args:
-            pool: whose connection it will be.
             longest: wait, in seconds, for all of it.
             told: hears of the peer's address before anything is said to it, TLS included.
 
@@ -76,11 +75,11 @@ class Dialer:
         """
         try:
             async with asyncio.timeout(longest):
-                return await self._dial(pool, told)
+                return await self._dial(told)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("no connection in time") from error
 
-    async def _dial(self, pool: Pool, told: Told) -> Connection:
+    async def _dial(self, told: Told) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             if self._uds is None:
@@ -89,10 +88,14 @@ class Dialer:
                 peer = await _connect((socket.AF_UNIX, self._uds))
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
-        connection = Connection(loop, pool)
+        connection = Connection(loop)
+        connection.address = _address_of(peer)
         try:
-            connection.address = _address_of(peer)
             told.connected(connection.address, fresh=True)
+        except BaseException:
+            peer.close()
+            raise
+        try:
             if self._context is None:
                 await loop.create_connection(lambda: connection, sock=peer)
             else:

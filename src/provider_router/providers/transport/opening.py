@@ -44,12 +44,12 @@ def opening(method: str, url: str, headers: Mapping[str, str]) -> Opening | None
         UnicodeError: for a header that is not ASCII.
     """
     where = httpx.URL(url)
-    port = where.port or PORTS.get(where.raw_scheme)
-    if port is None or where.userinfo or not where.host or not _FRAMING.isdisjoint(headers):
+    if where.raw_scheme not in PORTS or where.userinfo or not where.host or not _FRAMING.isdisjoint(headers):
         return None
     raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     if "host" not in headers:
         raw.append((b"Host", where.netloc))
     head = Head(method.encode("ascii"), where.raw_path, raw)
     host = where.raw_host.decode("ascii")
+    port = where.port or PORTS[where.raw_scheme]
     return Opening((where.raw_scheme, where.raw_host, port, host), head.data[:-2], head.last)

@@ -53,7 +53,7 @@ class Waits:
 
 Rest = Callable[[Connection], Awaitable[None]]
 """Sends what a request has beyond its first bytes."""
-Dial = Callable[["Pool", float | None, Told], Awaitable[Connection]]
+Dial = Callable[[float | None, Told], Awaitable[Connection]]
 
 
 class Pool:
@@ -137,7 +137,7 @@ class Pool:
                 await connection.answered(waits.read)
             except (httpx.ReadError, httpx.RemoteProtocolError):
                 connection.close()
-                if not connection.used or connection.touched or rest is not None:
+                if not connection.used or connection.answer.touched or rest is not None:
                     raise
             except BaseException:
                 connection.close()
@@ -171,12 +171,15 @@ class Pool:
         else:
             self._places += 1
         try:
-            connection = await self._dial(self, waits.connect, told)
+            connection = await self._dial(waits.connect, told)
         except BaseException:
             self._leave_place()
             raise
+        connection.pool = self
         self._out.add(connection)
-        if self.closed:
+        if connection.closed:  # by the peer, as soon as it stood
+            self.dropped(connection)
+        elif self.closed:
             connection.close()
         return connection
 

@@ -56,10 +56,11 @@ class Head:
                     hosts.append(line)
                     continue
                 case b"content-length":
+                    said_before = bool(lengths)
                     lengths.update(length.strip() for length in value.split(b","))
                     if len(lengths) != 1 or not _LENGTH.fullmatch(min(lengths)):
                         raise httpx.LocalProtocolError("bad Content-Length")
-                    if others and any(other.lower().startswith(b"content-length:") for other in others):
+                    if said_before:
                         continue
                 case b"transfer-encoding":
                     if chunked or value.lower() != b"chunked":

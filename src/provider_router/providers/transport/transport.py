@@ -15,7 +15,8 @@ import httpx
 from anyio.lowlevel import checkpoint, current_token
 
 from provider_router.home import stock_transport
-from provider_router.providers.transport.connection import PARSES, Connection
+from provider_router.providers.transport.answer import PARSES
+from provider_router.providers.transport.connection import Connection
 from provider_router.providers.transport.dialer import Dialer, Resolve, resolve
 from provider_router.providers.transport.pool import Pool, Untold, Waits
 from provider_router.providers.transport.request import Head
@@ -159,18 +160,18 @@ class Transport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.AsyncByteStream)
         url, extensions = request.url, request.extensions
-        port = url.port or PORTS.get(url.raw_scheme)
         pool = None
-        if port is not None and "trace" not in extensions:
+        if url.raw_scheme in PORTS and url.host and "trace" not in extensions:
             server_name = extensions.get("sni_hostname") or url.raw_host.decode("ascii")
-            pool = self.pool_to((url.raw_scheme, url.raw_host, port, server_name))
+            pool = self.pool_to((url.raw_scheme, url.raw_host, url.port or PORTS[url.raw_scheme], server_name))
         if pool is None:
             return await self._stock(request)
         target = extensions.get("target", url.raw_path)
         head = Head(request.method.encode("ascii"), target, request.headers.raw)
         if head.upgrades:
             return await self._stock(request)
-        waits = Waits(**extensions.get("timeout", {}))
+        longest = extensions.get("timeout", {})
+        waits = Waits(longest.get("connect"), longest.get("read"), longest.get("write"), longest.get("pool"))
         data, rest = head.data, None
         if isinstance(request.stream, httpx.ByteStream):
             data += head.framed(b"".join(request.stream))
@@ -180,12 +181,12 @@ class Transport(httpx.AsyncHTTPTransport):
             data, waits=waits, told=_UNTOLD, rest=rest, bodiless=request.method == "HEAD", last=head.last
         )
         return httpx.Response(
-            connection.status,
-            headers=connection.headers,
+            connection.answer.status,
+            headers=connection.answer.headers,
             stream=_Answer(connection, waits.read),
             extensions={
-                "http_version": b"HTTP/" + connection.version.encode("ascii"),
-                "reason_phrase": connection.reason,
+                "http_version": b"HTTP/" + connection.answer.version.encode("ascii"),
+                "reason_phrase": connection.answer.reason,
                 "network_stream": _NetworkStream(connection),
             },
         )
@@ -213,9 +214,10 @@ class Transport(httpx.AsyncHTTPTransport):
 
     async def aclose(self) -> None:
         """Close every connection. May be called twice; what comes after it opens new ones."""
-        process, here, _ = self._home
+        process = self._home[0]
         homes, self._homes, self._home = self._homes, {}, (0, None, {})
         if process == os.getpid():
+            here = _running_loop()
             for loop, pools in homes.items():
                 for pool in pools.values():
                     if loop is here:
@@ -226,6 +228,13 @@ class Transport(httpx.AsyncHTTPTransport):
         if self._stock_home == (os.getpid(), current_token()):
             await super().aclose()
         self._stock_home = None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Rest:
