@@ -188,6 +188,7 @@ class Driver(ABC):
         """Give the provider back and the slot free."""
         if self._vigil is not None:
             self._vigil.end()
+            self._vigil = None  # which knows this driver: a circle that only the garbage collector would find
         if self._held and self._live is not None:
             self._held = False
             self._slots.wake()
