@@ -221,11 +221,16 @@ def _ordered(
     route: Route, needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: datetime, seed: int
 ) -> tuple[Candidate, ...]:
     """The candidates by how each stands now, and by what the strategy says of those that are equal."""
-    order = STRATEGIES[snapshot.settings.strategy]
+    strategy = snapshot.settings.strategy
     candidates: list[Candidate] = []
     for turn in route.turns:
         found = [_conditioned(candidate, needs, health, now, at) for candidate in turn]
-        found.sort(key=lambda candidate: _rank(candidate, snapshot, route.needs))
+        if any(candidate.state in LATER for candidate in found):
+            found.sort(key=lambda candidate: _rank(candidate, snapshot, route.needs))
+        if strategy == "priority":  # a route has its candidates in this order
+            candidates += found
+            continue
+        order = STRATEGIES[strategy]
         for _, equal in groupby(found, key=lambda candidate: _rank(candidate, snapshot, route.needs)):
             group = list(equal)
             candidates += [group[i] for i in order(group, health=health, seed=seed, prefix=needs.prefix, now=now)]
