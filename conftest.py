@@ -83,6 +83,13 @@ def prouter_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the programs that a test starts run unmeasured too, where the test does: measuring doubles their time."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def network_guard() -> Iterator[None]:
     """Fail a test that wanted the network, even if the refusal was caught on its way."""
     _network_uses.clear()
@@ -97,7 +104,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip on Windows what only POSIX has."""
+    """Skip on Windows what only POSIX has, and measure no coverage where traffic is: quicker tests cover it."""
+    for item in items:
+        if item.get_closest_marker("e2e") or item.get_closest_marker("soak"):
+            item.add_marker("no_cover")
     if sys.platform == "win32":
         for item in items:
             if item.get_closest_marker("posix"):

@@ -11,6 +11,8 @@ import pytest
 
 from provider_router import Admin
 
+pytestmark = pytest.mark.no_cover  # many programs; quicker tests cover what they run
+
 
 def corrupt(path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be one" * 40)

@@ -64,7 +64,6 @@ class Editor:
         self.local = local
         self._plugins = plugins
         self._store: Store | None = None
-        self._empty: Store | None = None  # read from as long as there is no file
         self._purged = False
         self._forget_threads()
 
@@ -84,15 +83,8 @@ class Editor:
             self.close()
             self._forget_threads()
         with self._opening:
-            if self._store is None and not Store.exists(self.path):
-                self._empty = self._empty or Store.empty(self.path)
-                return self._empty
-            return self._opened()
-
-    def _opened(self) -> Store:
-        """The database's file, created if need be."""
-        self._store = self._store or Store.open(self.path)
-        return self._store
+            self._store = self._store or Store.late(self.path)
+            return self._store
 
     @property
     def plugins(self) -> Plugins:
@@ -126,10 +118,7 @@ class Editor:
             outer.take_over(mine)
 
     def _for_writing(self) -> Store:
-        """The database with its file; and the keeper's bin without what lay there for longer than it should."""
-        if self.store is self._empty:
-            with self._opening:
-                self._opened()
+        """The database; and the keeper's bin without what lay there for longer than it should."""
         if not self._purged:
             self._purged = True
             try:
@@ -140,10 +129,9 @@ class Editor:
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""
-        for store in (self._store, self._empty):
-            if store is not None:
-                store.close()
-        self._store = self._empty = None
+        if self._store is not None:
+            self._store.close()
+        self._store = None
 
 
 @define(eq=False)

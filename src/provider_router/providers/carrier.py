@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
+import anyio
 import anyio.lowlevel
 import httpx
 from attrs import frozen
@@ -78,6 +79,7 @@ class Carrier:
         # One for each zone that requests stay within: httpx does not tell whom a connection that it reuses leads to.
         self._clients: dict[tuple[str | None, bool], httpx.AsyncClient] = {}
         self._home: tuple[int, object] | None = None  # the process and the event loop of the clients
+        self._keepers: list[AsyncGenerator[None]] = []  # which close the clients when the event loop ends
 
     def prepare(self, base_url: str) -> None:
         """Make what the first request would have to make, inside a running event loop."""
@@ -158,7 +160,7 @@ class Carrier:
             if self._home is not None and self._home[0] != home[0]:
                 _of_the_parent.append(self._clients)
             self._home = home
-            self._clients = {}
+            self._clients, self._keepers = {}, []
         client = self._clients.get((zone, secure))
         if client is None:
             client = self._clients[zone, secure] = httpx.AsyncClient(
@@ -168,12 +170,30 @@ class Carrier:
                 limits=_CONNECTIONS,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )
+            keeper = _kept_until_the_loop_ends(client)
+            self._keepers.append(keeper)
+            try:
+                keeper.asend(None).send(None)  # its first step, which waits for nothing
+            except StopIteration:
+                pass
         return client
 
     async def aclose(self) -> None:
         """Close what is open in this event loop and process. May be called twice."""
         clients, self._clients = self._clients, {}
+        keepers, self._keepers = self._keepers, []
         if self._home == (os.getpid(), anyio.lowlevel.current_token()):
             for client in clients.values():
                 await client.aclose()
+            for keeper in keepers:
+                await keeper.aclose()
         await self._lane.aclose()
+
+
+async def _kept_until_the_loop_ends(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Close a client whose owner outlives its event loop: both kinds of loop close, as they end, what is half-run."""
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await client.aclose()

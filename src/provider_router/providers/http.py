@@ -27,6 +27,7 @@ WHOLE = "whole\n"
 _WRITE_TIMEOUT = 30.0
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _ERROR_BYTES = 64 * 1024  # read of an error's body
+_LONG_LINE = "a line beyond the bound"
 _PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
 
 
@@ -138,12 +139,15 @@ class HTTPProvider(Provider):
         a crash of the provider type.
 
         Raises:
-            MalformedAnswer: for a line that is no JSON; what came before it has been handed out.
+            MalformedAnswer: for a line that is no JSON, or a longer one than `max_answer_bytes`; what came before it
+                has been handed out.
             ProviderError: of the class that fits.
         """
         exchange = await self._send("POST", path, body, accept="application/x-ndjson")
         try:
+            most = self._bounds(body, None).max_answer_bytes or 1
             rest: list[bytes] = []
+            pending = 0  # bytes of the line that is not whole yet
             more = True
             while more:
                 piece = await exchange.read()
@@ -151,9 +155,12 @@ class HTTPProvider(Provider):
                 head, cut, tail = piece.rpartition(b"\n") if more else (b"", b"\n", b"")
                 if not cut:
                     rest.append(piece)
+                    pending += len(piece)
+                    if pending > most:
+                        raise self._malformed(_LONG_LINE)
                     continue
-                said, fault = self._said(b"".join([*rest, head]))
-                rest = [tail] if tail else []
+                said, fault = self._said(b"".join([*rest, head]), most)
+                rest, pending = [tail] if tail else [], len(tail)
                 if said:
                     yield said
                 if fault is not None:
@@ -161,10 +168,12 @@ class HTTPProvider(Provider):
         finally:
             await exchange.aclose()
 
-    def _said(self, data: bytes) -> tuple[list[Any], MalformedAnswer | None]:
-        """What lines say, up to the first that is no JSON."""
+    def _said(self, data: bytes, most: int) -> tuple[list[Any], MalformedAnswer | None]:
+        """What lines say, up to the first that is no JSON or has more than `most` bytes."""
         said: list[Any] = []
         for line in data.split(b"\n"):
+            if len(line) > most:
+                return said, self._malformed(_LONG_LINE)
             if line.strip():
                 try:
                     said.append(self._json(line))

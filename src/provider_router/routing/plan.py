@@ -17,6 +17,7 @@ from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.breaker import LATER, Condition, State
 from provider_router.routing.health import Health, Key
+from provider_router.routing.line import Slots
 from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
 from provider_router.routing.strategies import STRATEGIES
 
@@ -89,9 +90,9 @@ class Candidate:
         return self.link.limits.over(self.view.limits) if self.link else self.view.limits
 
     @cached_property
-    def max_parallel(self) -> int | None:
-        bounds = (self.view.max_parallel, self.link.max_parallel if self.link else None)
-        return min((bound for bound in bounds if bound is not None), default=None)
+    def slots(self) -> Slots:
+        link = self.link
+        return Slots(self.view.max_parallel, link.max_parallel if link else None, link.model if link else None)
 
     @property
     def weight(self) -> float:
@@ -163,7 +164,7 @@ class Route:
 
     @bounded.default
     def _any_bounded(self) -> bool:
-        return any(candidate.max_parallel is not None for candidate in self.candidates)
+        return any(each.slots.provider is not None or each.slots.link is not None for each in self.candidates)
 
     @longest_prompt.default
     def _least_window(self) -> float:
@@ -323,7 +324,7 @@ def _judge(
 
 
 def _conditioned(candidate: Candidate, needs: Needs, health: Health, now: float, at: datetime) -> Candidate:
-    condition = health.condition(candidate.key, now, max_parallel=candidate.max_parallel)
+    condition = health.condition(candidate.key, now, slots=candidate.slots)
     if condition.state is State.READY and (refused := sorted(needs.capabilities & health.refused(candidate.key))):
         condition = Condition(State.DOUBTED, f"has refused {', '.join(refused)} before")
     if condition.state is State.READY:

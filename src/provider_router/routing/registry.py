@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
+log: Final = logging.getLogger("provider_router")
+
 ACTIVE_PROVIDER = "active_provider"
 
 # How a backend that has no model list answers when it is asked for one.
@@ -49,6 +52,7 @@ class LiveProvider:
     retired: bool = False
     first_model: str | None = None
     listed_at: float | None = None
+    slots_asked: bool = False  # whether it was asked how many calls it serves at once
 
 
 @frozen
@@ -82,7 +86,7 @@ class ProviderRegistry:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
-        self.checks = Checks()
+        self.checks = Checks(self.learn_slots)
         self._share_health = share_health
         self._sharing: HealthSharing | None = None
         self._database = database
@@ -234,6 +238,28 @@ class ProviderRegistry:
             settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
         )
 
+    async def first_models(self, ids: Iterable[str]) -> dict[str, str]:
+        """The first model of each of these providers that is known, or told soon and for nothing by its backend."""
+        found: dict[str, str] = {}
+
+        async def ask(provider: str) -> None:
+            live = self.take(provider)
+            try:
+                with anyio.move_on_after(numbers.CHECK_SILENCE):
+                    if (model := await self.first_model(live)) is not None:
+                        found[provider] = model
+            except ProviderError:  # whoever asks it will hear of it
+                pass
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.give_back(live)
+
+        async with anyio.create_task_group() as asking:
+            for each in ids:
+                if each in self._live and self._live[each].provider.free_check:
+                    asking.start_soon(ask, each)
+        return found
+
     # Live providers
 
     def prepare(self, id: str) -> None:
@@ -296,6 +322,18 @@ class ProviderRegistry:
             return
         self._views[view.id] = evolve(view, max_parallel=reported)
         self._publish()
+
+    async def learn_slots(self, provider: Provider) -> None:
+        """Ask a backend nearby, once, how many calls it serves at once: after a check, so never on a request's way."""
+        live, view = self._live.get(provider.id), self._views.get(provider.id)
+        if live is None or live.provider is not provider or live.slots_asked or view is None:
+            return
+        live.slots_asked = True
+        if view.max_parallel is None and view.zone != "internet" and Capability.MODELS in provider.capabilities:
+            try:
+                self.take_slots(live, await provider.models())
+            except Exception as error:  # it answers checks, and that is enough
+                log.info("%s does not tell how many calls it serves at once: %s", provider.id, error)
 
     def get(self, id: str) -> Provider:
         """The live provider with this id.

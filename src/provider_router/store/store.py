@@ -7,12 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provider_router.store import file
 from provider_router.store.backup import backup
 from provider_router.store.changes import Changes
 from provider_router.store.configs import Configs
 from provider_router.store.configuration import Configuration, read_configuration
-from provider_router.store.connection import Connection, NoFile
+from provider_router.store.connection import Connection, LateFile
 from provider_router.store.credentials import Credentials
 from provider_router.store.links import Links
 from provider_router.store.migrations import CONFIGURATION
@@ -62,15 +61,14 @@ class Store:
         where = Path(path).expanduser().absolute()
         return cls(Connection(where, schema=CONFIGURATION, read_only=read_only, busy_timeout=busy_timeout))
 
-    @staticmethod
-    def exists(path: Path) -> bool:
-        """Whether there is a file that `open` would not create."""
-        return file.exists(path)
-
     @classmethod
-    def empty(cls, path: Path) -> Self:
-        """What can be read where no file is yet: nothing. It creates none, and cannot be written."""
-        return cls(NoFile(path, schema=CONFIGURATION, read_only=True, busy_timeout=BUSY_TIMEOUT))
+    def late(cls, path: Path) -> Self:
+        """What can be read where no file may be yet: nothing, until the first write creates it, or somebody does.
+
+        Raises:
+            StoreError: there is one, and it cannot be used.
+        """
+        return cls(LateFile(path, schema=CONFIGURATION, read_only=False, busy_timeout=BUSY_TIMEOUT))
 
     @property
     def path(self) -> Path:
