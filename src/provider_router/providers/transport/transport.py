@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from types import FunctionType, TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -97,6 +98,7 @@ class Transport(httpx.AsyncHTTPTransport):
         self._context: ssl.SSLContext | None = None
         self._home: tuple[int, asyncio.AbstractEventLoop | None, dict[Origin, Pool]] = (0, None, {})
         self._homes: dict[asyncio.AbstractEventLoop, dict[Origin, Pool]] = {}
+        self._keepers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None]] = {}
 
     def context(self) -> ssl.SSLContext:
         """The TLS context by httpx's rules, made when it is first needed; one for all that ask for nothing special."""
@@ -131,10 +133,16 @@ class Transport(httpx.AsyncHTTPTransport):
         """Connections cannot move from one loop to another, nor into a forked process."""
         process = os.getpid()
         if self._home[0] not in (0, process):
-            _of_the_parent.append(self._homes)
-            self._homes = {}
+            _of_the_parent.extend((self._homes, self._keepers))
+            self._homes, self._keepers = {}, {}
         self._homes = {known: pools for known, pools in self._homes.items() if not known.is_closed()}
-        self._home = (process, loop, self._homes.setdefault(loop, {}))
+        self._keepers = {known: keeper for known, keeper in self._keepers.items() if known in self._homes}
+        pools = self._homes.setdefault(loop, {})
+        self._home = (process, loop, pools)
+        if loop not in self._keepers:
+            keeper = self._keepers[loop] = _close_with_the_loop(pools)
+            with contextlib.suppress(StopIteration):
+                keeper.asend(None).send(None)  # its first step, which waits for nothing
         return self._home
 
     def _make_pool(self, origin: Origin, loop: asyncio.AbstractEventLoop, pools: dict[Origin, Pool]) -> Pool:
@@ -225,9 +233,22 @@ class Transport(httpx.AsyncHTTPTransport):
                     elif not loop.is_closed():
                         loop.call_soon_threadsafe(pool.close)
             await checkpoint()  # asyncio lets go of a socket in the loop's next turn
+            keepers, self._keepers = self._keepers, {}
+            if here is not None and here in keepers:
+                await keepers[here].aclose()
         if self._stock_home == (os.getpid(), current_token()):
             await super().aclose()
         self._stock_home = None
+
+
+async def _close_with_the_loop(pools: dict[Origin, Pool]) -> AsyncGenerator[None]:
+    """Close connections whose owner outlives their event loop: a loop closes, as it ends, what is half-run."""
+    try:
+        yield
+    finally:
+        for pool in pools.values():
+            pool.close()
+        pools.clear()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
