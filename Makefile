@@ -24,7 +24,7 @@ PYTEST := $(RUN) pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types layers docs bench soak clients venv constraints clean
+.PHONY: help demo test lint format types layers docs bench gate soak clients venv constraints clean
 
 help: ## list the targets
 	@$(PYTHON) -c "import re; [print(f'make {m[1]:12}{m[2]}') for m in re.finditer(r'^(\w+):.*?## (.*)', open('Makefile').read(), re.M)]"
@@ -53,8 +53,11 @@ docs: $(VENV)/dev.stamp ## write what the documentation takes from the code, and
 	$(BIN)/python docs/generate.py
 	$(PYTEST) -q tests/docs
 
-bench: $(VENV)/dev.stamp ## measure what is claimed about speed
-	$(RUN) benchmarks
+bench: $(VENV)/dev.stamp ## measure what is claimed about speed, and write docs/explanation/speed.md
+	$(RUN) benchmarks --page
+
+gate: $(VENV)/dev.stamp ## count the instructions of a call, so that it grows no dearer unseen (needs valgrind)
+	$(RUN) benchmarks.gate
 
 soak: $(VENV)/dev.stamp ## run the tests that take minutes
 	$(PYTEST) -q -m soak --timeout=3600 $(TESTS)

@@ -13,16 +13,9 @@ from typing import Any
 import httpx
 
 from benchmarks.measure import Effort, Row, Run, compare
-from benchmarks.upstream import CHUNKS, TEXT
+from benchmarks.upstream import BODY, CHUNKS, STREAMED, TEXT
 from provider_router import AsyncRouter, Router
 from provider_router_openai_compatible import OpenAICompatible
-
-BODY: dict[str, Any] = {
-    "model": "small-model",
-    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a pelican."}],
-    "temperature": 0.2,
-}
-STREAMED = BODY | {"stream": True}
 
 
 def rows(base_url: str, effort: Effort) -> Iterator[Row]:

@@ -44,6 +44,7 @@ class Row:
         subject: what is measured.
         name: who did it.
         cpu: CPU time of one call, in seconds (median of the turns).
+        figure: what is shown in its place, where it is something else that was measured.
         ratio: against the reference (median of the turns' ratios); None for the reference itself.
         goal: the largest ratio that the project allows itself, if there is one.
     """
@@ -51,6 +52,7 @@ class Row:
     subject: str
     name: str
     cpu: float
+    figure: str = ""
     ratio: float | None = None
     goal: float | None = None
 

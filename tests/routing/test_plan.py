@@ -412,3 +412,41 @@ def test_a_plan_is_total_stable_and_recomputes_to_itself(
         at=AT,
     )
     assert other.candidates == result.candidates
+
+
+# What requests alike have in common
+
+
+def test_a_plan_of_a_model_judges_only_those_that_may_serve_it() -> None:
+    snap = snapshot(view("a", link("m")), *(view(f"other-{number}", link("n")) for number in range(50)))
+    planned = made(snap, "m")
+    assert order(planned) == ["a"]
+    assert len(planned.skipped) == 50
+
+
+def test_a_second_plan_alike_takes_the_candidates_of_the_first_as_they_are() -> None:
+    snap = snapshot(view("a", link("m")), view("b", link("m")))
+    assert made(snap, "m").candidates is made(snap, "m").candidates
+
+
+def test_a_prompt_that_is_too_long_for_a_window_is_told_though_a_shorter_one_came_before() -> None:
+    snap = snapshot(view("a", link("m", context_length=100)), view("b", link("m")))
+    assert order(made(snap, "m", prompt_floor=100)) == ["a", "b"]
+    assert order(made(snap, "m", prompt_floor=101)) == ["b"]
+    assert order(made(snap, "m", prompt_floor=100)) == ["a", "b"]
+
+
+def test_names_that_callers_invent_are_not_kept_without_end() -> None:
+    snap = snapshot(view("a"))
+    for number in range(3000):
+        made(snap, f"invented-{number}")
+    assert len(snap.routes) <= 1000
+
+
+def test_what_is_forgiven_is_held_against_nobody_in_the_next_plan() -> None:
+    snap = snapshot(view("a", priority=1), view("b"))
+    health = Health(rng=Random(1))
+    health.failed(health.begin(Key("a", "at-a", None), 99.0), Effect.ENDPOINT_DOWN, 99.5, reason="refused")
+    assert (order(made(snap, health=health)), health.troubled(100.0)) == (["b", "a"], True)
+    health.forgive("a", "at-a", 100.0)
+    assert (order(made(snap, health=health)), health.troubled(100.0)) == (["a", "b"], False)

@@ -213,7 +213,7 @@ async def test_a_name_that_promises_a_near_zone_and_lies_is_caught_when_connecti
             # The view says loopback; the judge at the socket is asked about another address.
             from provider_router.routing.watch import Watch
 
-            watch = Watch(None, lambda: 0.0, provider="liar", zone="lan")  # type: ignore[arg-type]
+            watch = Watch(None, None, lambda: 0.0, provider="liar", zone="lan")  # type: ignore[arg-type]
             watch.connected("192.168.0.2")
             with pytest.raises(NotCapable, match="zone internet"):
                 watch.connected("93.184.216.34")

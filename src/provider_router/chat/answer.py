@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
 from provider_router.chat.json_text import decode, encode
+
+OBJECT: Final = (dict, Mapping)
+"""For isinstance: the usual case first, for a dict is known at once and any other mapping is looked up."""
 
 
 @frozen(kw_only=True)
@@ -39,9 +42,9 @@ class Usage:
 
 def _count(mapping: object, name: str) -> int:
     value = mapping.get(name) if isinstance(mapping, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return 0
-    return max(0, int(value))
+    if type(value) is int:  # and no bool
+        return max(0, value)
+    return max(0, int(value)) if isinstance(value, float) and math.isfinite(value) else 0
 
 
 @frozen
@@ -104,7 +107,7 @@ def text_or_none(value: object) -> str | None:
 
 def first_choice(choices: object) -> Mapping[str, Any]:
     choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice if isinstance(choice, Mapping) else {}
+    return choice if isinstance(choice, OBJECT) else {}
 
 
 def call_to_wire(call: ToolCall) -> dict[str, Any]:

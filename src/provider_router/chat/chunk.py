@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provider_router.chat.answer import (
+    OBJECT,
     Usage,
     content_text,
     first_choice,
@@ -96,7 +97,7 @@ class ChatChunk:
 
     def _get(self, name: str) -> Any:
         try:
-            return self.raw.get(name)
+            return (self._raw or self.raw).get(name)
         except ValueError:
             return None
 
@@ -104,7 +105,7 @@ class ChatChunk:
     def delta(self) -> Mapping[str, Any]:
         """What the first choice adds."""
         delta = first_choice(self._get("choices")).get("delta")
-        return delta if isinstance(delta, Mapping) else {}
+        return delta if isinstance(delta, OBJECT) else {}
 
     @property
     def text(self) -> str:

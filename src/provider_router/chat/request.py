@@ -108,6 +108,16 @@ class _Unwatched:
 UNWATCHED: Progress = _Unwatched()
 
 
+class _Body:
+    """A body that the copies of a request share, so that it is decoded once and encoded once."""
+
+    __slots__ = ("data", "raw")
+
+    def __init__(self, raw: Mapping[str, Any] | None, data: bytes | None) -> None:
+        self.raw = raw
+        self.data = data
+
+
 class ChatRequest:
     """A chat request: a body, and what the Router decided for this one attempt.
 
@@ -120,7 +130,7 @@ class ChatRequest:
         headers: further headers for the backend, from `extra_headers=`.
     """
 
-    __slots__ = ("_bytes", "_raw", "headers", "limits", "progress", "zone")
+    __slots__ = ("_body", "headers", "limits", "progress", "zone")
 
     def __init__(
         self,
@@ -131,12 +141,7 @@ class ChatRequest:
         zone: str | None = None,
         progress: Progress = UNWATCHED,
     ) -> None:
-        self._bytes: bytes | None
-        self._raw: Mapping[str, Any] | None
-        if isinstance(body, bytes):
-            self._bytes, self._raw = body, None
-        else:
-            self._bytes, self._raw = None, body
+        self._body = _Body(None, body) if isinstance(body, bytes) else _Body(body, None)
         self.headers = headers or {}
         self.limits = limits
         self.zone = zone
@@ -177,23 +182,27 @@ class ChatRequest:
             changes["model"] = model
         changes.update(extra_body or {})
         request = prompt if isinstance(prompt, ChatRequest) else cls(_body_of(prompt))
-        request = request.changed(**changes)
+        if changes:
+            request = request.changed(**changes)
         if stream is not None:
             request = request.streamed() if stream else request.plain()
         _check_messages(request.raw)
-        request.headers = {**request.headers, **(extra_headers or {})}
+        if extra_headers:
+            request = request._sharing(request._body)
+            request.headers = {**request.headers, **extra_headers}
         return request
 
     @property
     def raw(self) -> Mapping[str, Any]:
         """The body as a mapping. It is not to be changed: take `changed(…)`."""
-        if self._raw is None:
-            assert self._bytes is not None
-            body = decode(self._bytes)
-            if not isinstance(body, dict):
+        raw = self._body.raw
+        if raw is None:
+            assert self._body.data is not None
+            raw = decode(self._body.data)
+            if not isinstance(raw, dict):
                 raise ValueError("a chat request is a JSON object")
-            self._raw = body
-        return self._raw
+            self._body.raw = raw
+        return raw
 
     @property
     def body(self) -> bytes:
@@ -202,55 +211,55 @@ class ChatRequest:
         Raises:
             RequestRejected: for what JSON cannot hold; no backend is to blame for it, and none could take it.
         """
-        if self._bytes is None:
+        data = self._body.data
+        if data is None:
             try:
-                self._bytes = encode(self._raw)
+                data = self._body.data = encode(self._body.raw)
             except ValueError as error:
                 raise RequestRejected(f"the request cannot be sent: {error}", detail="no JSON") from None
-        return self._bytes
+        return data
 
     def changed(self, /, **fields: Any) -> ChatRequest:
-        """A copy with these body fields set; a field set to `...` is taken out. The same body if nothing differs."""
+        """A copy with these body fields set; a field set to `...` is taken out. This one if nothing differs."""
         raw = self.raw
-        if all(
-            (name not in raw) if value is ... else (name in raw and _same(raw[name], value))
-            for name, value in fields.items()
-        ):
-            body: Mapping[str, Any] | bytes = self._bytes if self._bytes is not None else raw
-            copy = self.with_body(body)
-            copy._raw = raw
-            return copy
-        changed = dict(raw)
+        changed: dict[str, Any] | None = None
         for name, value in fields.items():
+            if (name not in raw) if value is ... else (name in raw and _same(raw[name], value)):
+                continue
+            if changed is None:
+                changed = dict(raw)
             if value is ...:
-                changed.pop(name, None)
+                del changed[name]
             else:
                 changed[name] = value
-        return self.with_body(changed)
+        return self if changed is None else self.with_body(changed)
 
     def attempt(self, *, limits: Limits, zone: str | None, progress: Progress) -> ChatRequest:
         """A copy for one attempt, with what the Router decided for it."""
-        copy = ChatRequest(
-            self._bytes if self._bytes is not None else self.raw,
-            headers=self.headers,
-            limits=limits,
-            zone=zone,
-            progress=progress,
-        )
-        copy._raw = self._raw
+        copy = self._sharing(self._body)
+        copy.limits, copy.zone, copy.progress = limits, zone, progress
         return copy
 
     def streamed(self) -> ChatRequest:
-        """A copy that asks for a stream; the same body if it does already."""
-        return self.changed() if self.stream else self.changed(stream=True)
+        """A copy that asks for a stream; this one if it does already."""
+        return self if self.stream else self.changed(stream=True)
 
     def plain(self) -> ChatRequest:
-        """A copy that asks for a whole answer, without what only streams carry; the same body if it does already."""
-        return self.changed(stream=..., stream_options=...) if self.stream else self.changed()
+        """A copy that asks for a whole answer, without what only streams carry; this one if it does already."""
+        return self.changed(stream=..., stream_options=...) if self.stream else self
 
     def with_body(self, body: Mapping[str, Any] | bytes) -> ChatRequest:
         """This attempt with another body: what a backend of another dialect is sent."""
-        return ChatRequest(body, headers=self.headers, limits=self.limits, zone=self.zone, progress=self.progress)
+        return self._sharing(_Body(None, body) if isinstance(body, bytes) else _Body(body, None))
+
+    def _sharing(self, body: _Body) -> ChatRequest:
+        copy = ChatRequest.__new__(ChatRequest)
+        copy._body = body
+        copy.headers = self.headers
+        copy.limits = self.limits
+        copy.zone = self.zone
+        copy.progress = self.progress
+        return copy
 
     def _list(self, name: str) -> Sequence[Any]:
         value = self.raw.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from provider_router.chat.answer import (
@@ -26,19 +26,19 @@ class ChatResponse:
         raw: the answer as the backend sent it.
         provider: id of the provider that answered.
         attempts: what was tried, the answering attempt last.
-        skipped: who was left out of the plan, and why.
+        leaves_out: tells who was left out of the plan, for there may be thousands of them.
         warnings: what the guards noticed.
         request_id: under which the history keeps this request.
     """
 
-    __slots__ = ("_usage", "attempts", "provider", "raw", "request_id", "skipped", "warnings")
+    __slots__ = ("_usage", "attempts", "leaves_out", "provider", "raw", "request_id", "warnings")
 
     def __init__(self, raw: Mapping[str, Any], *, usage: Usage | None = None) -> None:
         self.raw = raw
         self._usage = usage
         self.provider = ""
         self.attempts: tuple[Attempt, ...] = ()
-        self.skipped: tuple[Skipped, ...] = ()
+        self.leaves_out: Callable[[], tuple[Skipped, ...]] = tuple
         self.warnings: tuple[str, ...] = ()
         self.request_id = ""
 
@@ -99,6 +99,11 @@ class ChatResponse:
     def model(self) -> str | None:
         """The model that the backend says it used."""
         return text_or_none(self.raw.get("model"))
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Who was left out of the plan, and why."""
+        return self.leaves_out()
 
     @property
     def trail(self) -> str:

@@ -110,7 +110,8 @@ def peek(chunk: ChatChunk) -> Sign:
         and data[:1] == b"{"
         and data[-1:] == b"}"
     ):
-        return _WORKING if _WORK_OPEN.search(data) else _TEXT
+        may_work = b'"reasoning' in data or b"_call" in data  # much cheaper than the search
+        return _WORKING if may_work and _WORK_OPEN.search(data) else _TEXT
     return read(chunk)
 
 

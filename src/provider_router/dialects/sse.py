@@ -7,13 +7,12 @@ Content-Type does not matter, and an event without a blank line at the very end 
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import NamedTuple
 
 COMMENT = ":\n"  # no event can be of this type, for a type holds no line end
 
 
-@frozen
-class Event:
+class Event(NamedTuple):
     """One event. `event` is its type, `message` where none is given, `COMMENT` for a comment (a ping)."""
 
     data: bytes
@@ -64,7 +63,13 @@ class EventParser:
             self._hold(rest)
         events: list[Event] = []
         for line in lines:
-            self._line(line, events)
+            if not line and len(self._data) == 1 and not self._event:  # nearly every event is one line of data
+                events.append(Event(self._data.pop(), "message", self._id))
+                self._data_size = 0
+            elif line[:6] == b"data: ":
+                self._add(line[6:])
+            else:
+                self._line(line, events)
         return events
 
     def close(self) -> list[Event]:

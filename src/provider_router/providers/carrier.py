@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
+import anyio
 import anyio.lowlevel
 import httpx
 from attrs import frozen

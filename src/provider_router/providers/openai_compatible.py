@@ -56,30 +56,22 @@ class OpenAICompatibleProvider(HTTPProvider):
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         bursts = self.events("chat/completions", self.prepared(request.streamed()))
         try:
-            async for events in bursts:
-                if events[0].event == WHOLE:
-                    yield whole_chunk(self._answer(decode(events[0].data), request))
+            async for burst in bursts:
+                if burst[0].event == WHOLE:
+                    yield whole_chunk(self._answer(decode(burst[0].data), request))
                     return
-                chunks: list[ChatChunk] = []
-                error: ProviderError | None = None
-                for event in events:
-                    if event.event == COMMENT:
-                        continue
+                events = [event for event in burst if event.event != COMMENT]
+                done = bool(events) and events[-1].data.strip() == _DONE
+                if done:
+                    events.pop()
+                last = len(events) - 1
+                for number, event in enumerate(events):
                     # Inside a JSON string the quotation marks would be escaped: this is a key or a whole value.
-                    if (event.event == "error" or b'"error"' in event.data) and (
+                    if (event.event == "error" or event.data.count(b'"error"')) and (
                         error := self._event_error(event, request)
                     ):
-                        break
-                    chunks.append(ChatChunk(event.data, more=True))
-                done = bool(chunks) and chunks[-1].data.strip() == _DONE
-                if done:
-                    chunks.pop()
-                if chunks:
-                    chunks[-1].more = False
-                for chunk in chunks:
-                    yield chunk
-                if error is not None:
-                    raise error
+                        raise error
+                    yield ChatChunk(event.data, more=number < last)
                 if done:
                     return
         finally:

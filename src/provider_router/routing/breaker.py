@@ -41,9 +41,10 @@ class Condition:
 
     @property
     def askable(self) -> bool:
-        return self.state in (State.READY, State.HALF_OPEN, *LATER)
+        return self.state in _ASKABLE
 
 
+_ASKABLE = (State.READY, State.HALF_OPEN, *LATER)
 READY = Condition()
 
 

@@ -145,9 +145,9 @@ def _parsed(name: str, value: str | None) -> str | None:
 
 
 def _failures(value: object) -> frozenset[str]:
-    if not isinstance(value, str | Iterable):
-        value = () if value is None else value
-    elif not isinstance(value, str):
+    if value is None:
+        return frozenset()
+    if isinstance(value, Iterable) and not isinstance(value, str):
         value = tuple(value)
     try:
         return frozenset(ROUTING["fallbackOn"].parse(value))

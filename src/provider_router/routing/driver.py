@@ -1,8 +1,4 @@
-"""Driver: carries out what the failover machine says, over live providers, on asyncio and trio.
-
-No cancel scope and no task group is ever held while the caller has the floor: whatever waits opens its own and
-closes it before it returns.
-"""
+"""Driver: carries out what the failover machine says, over live providers, on asyncio and trio."""
 
 from __future__ import annotations
 
@@ -29,14 +25,15 @@ from provider_router.errors import (
     ProviderRouterError,
 )
 from provider_router.providers.provider import Provider
-from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.actions import Action, Answer, Ask, Fail, Wait
 from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
 from provider_router.routing.plan import Candidate
 from provider_router.routing.registry import LiveProvider, ProviderRegistry
 from provider_router.routing.slots import SlotQueue
-from provider_router.routing.watch import Clock, Watch
+from provider_router.routing.vigil import Clock, Vigil, vigil
+from provider_router.routing.watch import Watch
 
 log: Final = logging.getLogger("provider_router")
 
@@ -63,7 +60,7 @@ class Driver(ABC):
         self._live: LiveProvider | None = None
         self._held = False  # whether the live provider is still to be given back
         self.request_id = f"req_{secrets.token_hex(12)}"
-        self._watch: Watch | None = None
+        self._vigil: Vigil | None = None
         self._candidate: Candidate | None = None
 
     @property
@@ -111,25 +108,16 @@ class Driver(ABC):
     async def _attempt(self, ask: Ask) -> Action:
         candidate = self._candidate = ask.candidate
         error: ProviderRouterError | None = None
-        watch = self._watch = Watch(self.machine, self._clock, provider=candidate.provider, zone=candidate.zone)
+        watch = self._vigil = vigil(self.machine, self._clock, self._check)
         try:
-            live = self._live = self._registry.take(candidate.provider)
+            self._live = self._registry.take(candidate.provider)
             self._held = True
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._guard, live.provider, watch, group.cancel_scope)
-                try:
-                    if ask.check_first:
-                        await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
-                        self.machine.passed_check(self._clock())
-                    await self._work(live.provider, await self._request_for(ask, watch, live))
-                except ProviderRouterError as raised:
-                    error = raised
-                except Exception as raised:
-                    error = self._crashed(raised, live.provider)
-                group.cancel_scope.cancel()
-        except ProviderRouterError as raised:  # it was removed a moment ago
-            error = ProviderCrashed(str(raised), provider=candidate.provider, detail="not usable")
-        except BaseException:
+            await watch.over(self._try(ask, self._live, watch))
+        except ProviderRouterError as raised:
+            error = raised
+        except Exception as raised:
+            error = self._crashed(raised)
+        except BaseException:  # the caller's cancellation
             self.machine.cancelled(self._clock())
             await self._break_off()
             raise
@@ -139,6 +127,18 @@ class Driver(ABC):
             action = self._failed(watch.verdict or error, now)
             await self._break_off()
         return action
+
+    async def _try(self, ask: Ask, live: LiveProvider, vigil: Vigil) -> None:
+        if ask.check_first:
+            await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
+            self.machine.passed_check(self._clock())
+        candidate = ask.candidate
+        watch = Watch(self.machine, vigil, self._clock, provider=candidate.provider, zone=candidate.zone)
+        await self._work(live.provider, await self._request_for(ask, watch, live))
+
+    async def _check(self, seconds: float) -> bool | None:
+        assert self._live is not None
+        return await self._registry.checks.beside(self._live.provider, seconds)
 
     def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
         """What the machine says to a failure; None stands for an attempt that brought nothing at all."""
@@ -164,33 +164,15 @@ class Driver(ABC):
         request = self.request.changed(**changes) if changes else self.request
         return request.attempt(limits=ask.limits, zone=candidate.zone, progress=watch)
 
-    async def _guard(self, provider: Provider, watch: Watch, scope: anyio.CancelScope) -> None:
-        """Watch one attempt's silence from beside it."""
-        machine = self.machine
-        while True:
-            with anyio.move_on_after(machine.deadline() - self._clock()):
-                # That the request is out draws the limits nearer: they bound silence, not the way there.
-                await (anyio.sleep_forever() if watch.out.is_set() else watch.out.wait())
-            now = self._clock()
-            if now < machine.deadline():
-                continue
-            step: Check | Abandon | None = machine.silent(now)
-            if isinstance(step, Check):
-                left = max(0.0, machine.deadline() - now)
-                answered = await self._registry.checks.beside(provider, min(step.seconds, left) or step.seconds)
-                step = machine.checked(self._clock(), answered)
-            if isinstance(step, Abandon):
-                watch.verdict = step.error
-                scope.cancel()
-                return
-
     def _embedded(self, body: ErrorBody, provider: Provider) -> ProviderError:
         """The error of an event, where the provider has left it to us."""
         error = error_of(200, body, who=provider.id, model=self.request.model)
         error.args = (provider.mask(error.message),)
         return error
 
-    def _crashed(self, error: Exception, provider: Provider) -> ProviderCrashed:
+    def _crashed(self, error: Exception) -> ProviderCrashed:
+        assert self._live is not None
+        provider = self._live.provider
         text = provider.mask("".join(traceback.format_exception(error)))
         log.error("%s: the plugin failed\n%s", provider.id, text)
         return ProviderCrashed(
@@ -205,14 +187,18 @@ class Driver(ABC):
 
     async def _let_go(self) -> None:
         """Give the provider back and the slot free."""
+        if self._vigil is not None:
+            self._vigil.end()
+            self._vigil = None  # which knows this driver: a circle that only the garbage collector would find
         if self._held and self._live is not None:
             self._held = False
             self._slots.wake()
             if self.machine.attempts:
                 attempt = self.machine.attempts[-1]
                 log.info("%s (model %s, %s)", attempt, attempt.model or "-", attempt.failure or "ok")
-            with anyio.CancelScope(shield=True):
-                await self._registry.give_back(self._live)
+            if self._registry.release(self._live):
+                with anyio.CancelScope(shield=True):
+                    await self._registry.close_retired()
 
 
 class ChatDriver(Driver):
@@ -233,7 +219,8 @@ class ChatDriver(Driver):
         response.request_id = self.request_id
         response.provider = self.provider
         response.attempts = tuple(self.machine.attempts)
-        response.skipped = self.machine.plan.skipped
+        plan = self.machine.plan
+        response.leaves_out = lambda: plan.skipped
         return response
 
     async def _work(self, provider: Provider, request: ChatRequest) -> None:

@@ -21,9 +21,11 @@ def doubts(
         prompt_floor: the least number of tokens that the text of its prompt can have.
     """
     found = []
-    if request.model and response.model and not _same_model(request.model, response.model):
-        found.append(f"the answer is of the model {response.model}, asked for was {request.model}")
-    usage = response.usage
+    asked_for, served = request.model, response.model
+    if asked_for != served and asked_for and served and not _same_model(asked_for, served):
+        found.append(f"the answer is of the model {served}, asked for was {asked_for}")
+    telling = prompt_floor > _NOISE or Capability.VISION in needs
+    usage = response.usage if telling else None
     if usage is not None and usage.prompt_tokens and not usage.estimated:
         if usage.prompt_tokens + _NOISE < prompt_floor:
             found.append(
@@ -36,7 +38,7 @@ def doubts(
     choices = response.raw.get("choices") or ()
     if isinstance(asked, int) and len(choices) < asked:
         found.append(f"n={asked} was dropped: there {'is' if len(choices) == 1 else 'are'} {len(choices)} of them")
-    if request.tool_choice == "required" and request.tools and not response.tool_calls:
+    if request.raw.get("tool_choice") == "required" and request.tools and not response.tool_calls:
         found.append("tool_choice=required was dropped: the answer calls no tool")
     if Capability.JSON_SCHEMA in needs and response.finish_reason == "stop" and not _is_json(response.text):
         found.append("response_format was dropped: the answer is no JSON")

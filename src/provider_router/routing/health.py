@@ -7,12 +7,13 @@ vetoes: a plan orders by what it reads here.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from functools import partial
+from itertools import chain
 from random import Random
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -45,8 +46,7 @@ class Effect(Enum):
     BUSY = auto()
 
 
-@frozen
-class Key:
+class Key(NamedTuple):
     """What health is kept for: a provider, its endpoint, and the model as that provider calls it."""
 
     provider: str
@@ -78,6 +78,7 @@ class Health:
         self._rng = rng or Random()  # noqa: S311 - jitter, no secret
         self._endpoints: dict[str, Breaker] = {}
         self._models: dict[tuple[str, str | None], Breaker] = {}
+        self._opened: set[Breaker] = set()  # those that are not closed, and perhaps some that are again
         self._throttles: dict[str, Hold] = {}
         self._flags: dict[str, Hold] = {}
         self._missing: dict[tuple[str, str | None], Hold] = {}
@@ -104,7 +105,8 @@ class Health:
             if flag is not None and flag.until > now:
                 worst = _worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
         for breaker in self._breakers(key):
-            worst = _worse(worst, breaker.condition(now))
+            if breaker.opening:
+                worst = _worse(worst, breaker.condition(now))
         if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
             bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
             return Condition(State.FULL, f"all {bound} slots{whose} are taken")
@@ -113,6 +115,21 @@ class Health:
         if worst is READY and (note := self.hints.about(key.provider, key.endpoint, key.model, at=now)) is not None:
             return Condition(State.DOUBTED, f"another process found it {note.state}: {note.reason}", note.until)
         return worst
+
+    def troubled(self, now: float) -> bool:
+        """Whether anything is held against anybody, so that it matters how each one stands."""
+        if self._opened:
+            self._opened = {breaker for breaker in self._opened if breaker.opening}
+        return bool(
+            self._opened
+            or self._refused
+            or self.hints.speak_ill
+            or any(until > now for until in self._busy.values())
+            or any(
+                held.until > now
+                for held in chain(self._throttles.values(), self._flags.values(), self._missing.values())
+            )
+        )
 
     def to_check_first(self, key: Key, now: float) -> bool:
         """Whether a cheap check is to say that the endpoint lives before a request is trusted to it."""
@@ -199,13 +216,13 @@ class Health:
                 breaker = self._endpoints.setdefault(key.endpoint, Breaker())
                 breaker.in_a_row += 1
                 opens = effect is Effect.ENDPOINT_DOWN or breaker.in_a_row >= numbers.TIMEOUTS_IN_A_ROW
-                breaker.fault(ticket, now, reason=reason, opens=opens, rng=self._rng)
+                self._fault(breaker, ticket, now, reason, opens=opens)
             case Effect.MODEL_FAULT:
                 breaker = self._model(key, now)
                 breaker.in_a_row += 1
                 breaker.window.add(now, fault=True)
                 opens = breaker.in_a_row >= numbers.SERVER_FAULTS_IN_A_ROW or breaker.window.bad
-                breaker.fault(ticket, now, reason=reason, opens=opens, rng=self._rng)
+                self._fault(breaker, ticket, now, reason, opens=opens)
             case Effect.THROTTLE if retry_after is not None:
                 throttle(length=min(max(retry_after, numbers.THROTTLE_LEAST), retry_after_max))
             case Effect.THROTTLE:
@@ -224,6 +241,11 @@ class Health:
                 self._busy[key.endpoint] = now + numbers.BUSY_MOMENT
         self._free(ticket)
 
+    def _fault(self, breaker: Breaker, ticket: Ticket, now: float, reason: str, *, opens: bool) -> None:
+        breaker.fault(ticket, now, reason=reason, opens=opens, rng=self._rng)
+        if breaker.opening:
+            self._opened.add(breaker)
+
     def answered(self, ticket: Ticket) -> None:
         """The call ended badly, but the backend gave an answer: faults of the endpoint are no longer in a row."""
         self.heard(ticket)
@@ -232,11 +254,13 @@ class Health:
     def spoke(self, ticket: Ticket, now: float, *, prefix: str = "") -> None:
         """The first delta, or a whole answer, came: how fast it was, and where this conversation is now."""
         seconds = now - ticket.began
-        speed = self._speeds.setdefault(ticket.key, Speed(seconds, now))
-        speed.add(seconds, now)
-        self._speeds.move_to_end(ticket.key)
-        if len(self._speeds) > _REMEMBERED:
-            self._speeds.popitem(last=False)
+        if (speed := self._speeds.get(ticket.key)) is not None:
+            speed.add(seconds, now)
+            self._speeds.move_to_end(ticket.key)
+        else:
+            self._speeds[ticket.key] = Speed(seconds, now)
+            if len(self._speeds) > _REMEMBERED:
+                self._speeds.popitem(last=False)
         if prefix:
             self._served[prefix] = (ticket.key.provider, now)
             self._served.move_to_end(prefix)
@@ -284,9 +308,10 @@ class Health:
             if (held := holds.get(provider)) is not None and held.since <= now:
                 del holds[provider]
         if (breaker := self._endpoints.get(endpoint)) is not None and breaker.opened <= now:
-            del self._endpoints[endpoint]
+            self._opened.discard(self._endpoints.pop(endpoint))
         self._busy.pop(endpoint, None)
-        self._models = {key: b for key, b in self._models.items() if key[0] != endpoint or b.opened > now}
+        for name in [name for name, b in self._models.items() if name[0] == endpoint and b.opened <= now]:
+            self._opened.discard(self._models.pop(name))
         self._missing = {key: held for key, held in self._missing.items() if key[0] != provider or held.since > now}
         self._refused = {key: refused for key, refused in self._refused.items() if key[0] != provider}
 
@@ -337,11 +362,9 @@ class Health:
                 self._heard_tests[provider] = note.at
                 self.forgive(provider, endpoint, note.at)
 
-    def _breakers(self, key: Key) -> Iterator[Breaker]:
-        if (breaker := self._endpoints.get(key.endpoint)) is not None:
-            yield breaker
-        if (breaker := self._models.get((key.endpoint, key.model))) is not None:
-            yield breaker
+    def _breakers(self, key: Key) -> list[Breaker]:
+        found = (self._endpoints.get(key.endpoint), self._models.get((key.endpoint, key.model)))
+        return [breaker for breaker in found if breaker is not None]
 
     def _model(self, key: Key, now: float) -> Breaker:
         name = (key.endpoint, key.model)

@@ -12,6 +12,7 @@ from typing import Final
 from attrs import frozen
 
 _CLOCKS_APART: Final = 1.0  # seconds by which the clocks of two processes may differ
+_GOOD: Final = ("checks", "test")
 
 
 @frozen(kw_only=True)
@@ -51,9 +52,14 @@ class Note:
 
 
 class Hints:
-    """What the other processes say at present."""
+    """What the other processes say at present.
+
+    Attributes:
+        speak_ill: whether any of them speaks against a candidate.
+    """
 
     def __init__(self) -> None:
+        self.speak_ill = False
         self._notes: dict[tuple[str, str, str | None], Note] = {}
         self._forgiven: dict[str, float] = {}  # provider or endpoint: what was found before counts no more
 
@@ -69,10 +75,11 @@ class Hints:
             known = self._notes.get(note.place)
             if known is None or note.until > known.until:
                 self._notes[note.place] = note
+        self._weigh()
 
     def about(self, provider: str, endpoint: str, model: str | None, *, at: float) -> Note | None:
         """The first thing that speaks against a candidate at this moment, or None."""
-        if not self._notes:
+        if not self.speak_ill:
             return None
         for place in (
             ("provider", provider, None),
@@ -98,3 +105,7 @@ class Hints:
         for subject in subjects:
             self._forgiven[subject] = at
         self._notes = {place: note for place, note in self._notes.items() if note.subject not in subjects}
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self.speak_ill = any(note.scope not in _GOOD for note in self._notes.values())

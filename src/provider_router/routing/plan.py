@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import NamedTuple
+from functools import cached_property
+from itertools import chain, groupby
+from typing import Final, NamedTuple
 
 from attrs import evolve, field, frozen
 
@@ -75,13 +76,23 @@ class Candidate:
     reason: str = ""
     until: datetime | None = None
 
-    @property
+    @cached_property
     def key(self) -> Key:
         return Key(self.provider, self.view.endpoint or self.provider, self.model)
 
-    @property
+    @cached_property
     def place(self) -> Place:
         return Place(self.turn, self.provider)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The bounds of an attempt: the link's over the provider's."""
+        return self.link.limits.over(self.view.limits) if self.link else self.view.limits
+
+    @cached_property
+    def slots(self) -> Slots:
+        link = self.link
+        return Slots(self.view.max_parallel, link.max_parallel if link else None, link.model if link else None)
 
     @property
     def weight(self) -> float:
@@ -91,16 +102,6 @@ class Candidate:
     def context_length(self) -> int | None:
         """The model's window there, in tokens, if it is known."""
         return self.link.context_length if self.link else None
-
-    @property
-    def limits(self) -> Limits:
-        """The bounds of an attempt: the link's over the provider's."""
-        return self.link.limits.over(self.view.limits) if self.link else self.view.limits
-
-    @property
-    def slots(self) -> Slots:
-        link = self.link
-        return Slots(self.view.max_parallel, link.max_parallel if link else None, link.model if link else None)
 
     def __str__(self) -> str:
         note = f", {self.reason}" if self.reason else ""
@@ -116,10 +117,21 @@ class Plan:
     """
 
     candidates: tuple[Candidate, ...]
-    skipped: tuple[Skipped, ...]
     needs: Needs = Needs()
     revision: int = 0
     seed: int = 0
+    _snapshot: Snapshot = field(default=Snapshot(), repr=False, eq=False)
+
+    @cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Who is left out; worked out when somebody looks, for there may be thousands of them."""
+        found: list[Skipped] = []
+        for turn, (model, zone) in enumerate(_models(self.needs, self._snapshot)):
+            for view in self._snapshot.providers:
+                entry = _judge(view, model, self.needs, self._snapshot, zone=zone, turn=turn)
+                if isinstance(entry, Skipped):
+                    found.append(entry)
+        return tuple(found)
 
     def __iter__(self) -> Iterator[Candidate | Skipped]:
         yield from self.candidates
@@ -127,6 +139,39 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.candidates) + len(self.skipped)
+
+
+@frozen
+class Route:
+    """What of a plan follows from the configuration alone, for all requests with the same needs.
+
+    Attributes:
+        needs: with what a name like `id/model` says taken apart.
+        turns: the candidates of the model itself, of its first fallback, …, each in order as if all were well.
+        bounded: whether some candidate takes only so many calls at once.
+        longest_prompt: tokens of a prompt from which some candidate's window is too small for it.
+    """
+
+    needs: Needs
+    turns: tuple[tuple[Candidate, ...], ...]
+    candidates: tuple[Candidate, ...] = field(init=False)
+    bounded: bool = field(init=False)
+    longest_prompt: float = field(init=False)
+
+    @candidates.default
+    def _all(self) -> tuple[Candidate, ...]:
+        return tuple(chain.from_iterable(self.turns))
+
+    @bounded.default
+    def _any_bounded(self) -> bool:
+        return any(each.slots.provider is not None or each.slots.link is not None for each in self.candidates)
+
+    @longest_prompt.default
+    def _least_window(self) -> float:
+        return min((c.context_length for c in self.candidates if c.context_length is not None), default=float("inf"))
+
+
+_ROUTES: Final = 1000  # kept of a snapshot; callers of an open provider may invent names without end
 
 
 def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: datetime, seed: int = 0) -> Plan:
@@ -144,37 +189,62 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
         UnknownModel: no provider serves the model and none takes any name.
         UnknownProvider: the named provider does not exist.
     """
+    alike = (needs.model, needs.provider, needs.fallback, needs.zone, needs.capabilities)
+    route = snapshot.routes.get(alike)
+    if route is None:
+        if len(snapshot.routes) >= _ROUTES:
+            snapshot.routes.clear()
+        route = snapshot.routes[alike] = _route(evolve(needs, prompt_floor=0), snapshot)
+    if needs.prompt_floor > route.longest_prompt:
+        route = _route(needs, snapshot)
+    candidates = route.candidates
+    if snapshot.settings.strategy != "priority" or route.bounded or health.troubled(now):
+        candidates = _ordered(route, needs, snapshot, health, now=now, at=at, seed=seed)
+    if needs.model != route.needs.model:
+        needs = evolve(needs, model=route.needs.model, provider=route.needs.provider)
+    return Plan(candidates=candidates, needs=needs, revision=snapshot.revision, seed=seed, snapshot=snapshot)
+
+
+def _route(needs: Needs, snapshot: Snapshot) -> Route:
     needs = _pinned(needs, snapshot)
     if needs.model is not None:
         _known(needs.model, snapshot)
-    order = STRATEGIES[snapshot.settings.strategy]
+    turns = []
+    for turn, (model, zone) in enumerate(_models(needs, snapshot)):
+        asked = snapshot.providers if model is None else (*snapshot.linked(model), *snapshot.open)
+        judged = {view.id: _judge(view, model, needs, snapshot, zone=zone, turn=turn) for view in asked}
+        found = [entry for entry in judged.values() if isinstance(entry, Candidate)]
+        turns.append(tuple(sorted(found, key=lambda each: (_rank(each, snapshot, needs), each.provider))))
+    return Route(needs, tuple(turns))
+
+
+def _ordered(
+    route: Route, needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: datetime, seed: int
+) -> tuple[Candidate, ...]:
+    """The candidates by how each stands now, and by what the strategy says of those that are equal."""
+    strategy = snapshot.settings.strategy
     candidates: list[Candidate] = []
-    skipped: list[Skipped] = []
-    for turn, (model, zone) in enumerate(_models(needs.model, strictest(needs.zone, snapshot.settings.zone), snapshot)):
-        found: list[Candidate] = []
-        for view in snapshot.providers:
-            entry = _judge(view, model, needs, snapshot, zone=zone, turn=turn)
-            if isinstance(entry, Skipped):
-                skipped.append(entry)
-            else:
-                found.append(entry)
-        found = [_conditioned(candidate, needs, health, now, at) for candidate in found]
-        found.sort(key=lambda candidate: _rank(candidate, snapshot, needs))
-        for _, equal in groupby(found, key=lambda candidate: _rank(candidate, snapshot, needs)):
+    for turn in route.turns:
+        found = [_conditioned(candidate, needs, health, now, at) for candidate in turn]
+        if any(candidate.state in LATER for candidate in found):
+            found.sort(key=lambda candidate: _rank(candidate, snapshot, route.needs))
+        if strategy == "priority":  # a route has its candidates in this order
+            candidates += found
+            continue
+        order = STRATEGIES[strategy]
+        for _, equal in groupby(found, key=lambda candidate: _rank(candidate, snapshot, route.needs)):
             group = list(equal)
             candidates += [group[i] for i in order(group, health=health, seed=seed, prefix=needs.prefix, now=now)]
     # A model's fallbacks come after every candidate of the model itself, but what cannot answer at present comes last.
     candidates.sort(key=lambda candidate: _lateness(candidate, at))
-    return Plan(
-        candidates=tuple(candidates), skipped=tuple(skipped), needs=needs, revision=snapshot.revision, seed=seed
-    )
+    return tuple(candidates)
 
 
 def _pinned(needs: Needs, snapshot: Snapshot) -> Needs:
     """`id/model` names the provider too, where `id` is one and no model has the full name."""
     if needs.provider is None and needs.model and "/" in needs.model:
         head, _, rest = needs.model.partition("/")
-        if rest and snapshot.provider(head) is not None and needs.model not in snapshot.model_names():
+        if rest and snapshot.provider(head) is not None and not snapshot.knows(needs.model):
             needs = evolve(needs, provider=head, model=rest)
     if needs.provider is not None and snapshot.provider(needs.provider) is None:
         raise UnknownProvider(_unknown("provider", needs.provider, [view.id for view in snapshot.providers]))
@@ -192,14 +262,12 @@ def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
 
 
 def _known(model: str, snapshot: Snapshot) -> None:
-    if model in snapshot.model_names() or any(view.takes_any_model for view in snapshot.providers):
-        return
-    if not snapshot.providers:
+    if snapshot.knows(model) or snapshot.open or not snapshot.providers:
         return
     raise UnknownModel(_unknown("model", model, sorted(snapshot.model_names())))
 
 
-def _models(model: str | None, zone: str | None, snapshot: Snapshot) -> list[tuple[str | None, str | None]]:
+def _models(needs: Needs, snapshot: Snapshot) -> list[tuple[str | None, str | None]]:
     """The model itself, its alias followed, then its fallbacks; each once, with how far its requests may go.
 
     A zone of a model holds for whatever is asked in its stead.
@@ -221,7 +289,7 @@ def _models(model: str | None, zone: str | None, snapshot: Snapshot) -> list[tup
         for further in view.fallbacks if view else ():
             add(further, zone)
 
-    add(model, zone)
+    add(needs.model, strictest(needs.zone, snapshot.settings.zone))
     return list(found.items())
 
 

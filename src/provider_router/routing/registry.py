@@ -149,7 +149,7 @@ class ProviderRegistry:
                 if self._begun == begun and self._moved():
                     self._begun += 1
                     await self._renew()
-            await self._close_retired()
+            await self.close_retired()
         if self._recovery:
             await self._recover()
         if self._sharing is not None:
@@ -188,7 +188,7 @@ class ProviderRegistry:
             raise UnknownProvider(f"no provider is called {id!r}")
         made = await anyio.to_thread.run_sync(self._make, self._held, id)
         self._swap(self._held, [made])
-        await self._close_retired()
+        await self.close_retired()
 
     async def _recover(self) -> None:
         """Make anew what lacked its secret, if it is time. Nobody waits for it who has somebody else to ask."""
@@ -389,11 +389,15 @@ class ProviderRegistry:
 
     async def give_back(self, live: LiveProvider) -> None:
         """The call is over; a provider of the past is closed with its last call."""
+        if self.release(live):
+            await self.close_retired()
+
+    def release(self, live: LiveProvider) -> bool:
+        """The call is over; says whether it was the last one of a provider of the past, which is then to be closed."""
         live.users -= 1
         if self._sharing is not None:
             self._sharing.tell()
-        if live.retired and not live.users:
-            await self._close_retired()
+        return live.retired and not live.users
 
     async def first_model(self, live: LiveProvider) -> str | None:
         """The first chat model that the backend lists, remembered for a minute; None where it lists none.
@@ -474,7 +478,7 @@ class ProviderRegistry:
         self._retire(id)
         self._views.pop(id, None)
         self._publish()
-        await self._close_retired()
+        await self.close_retired()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -487,7 +491,8 @@ class ProviderRegistry:
             self._retired.append(live)
         return id in self._views
 
-    async def _close_retired(self) -> None:
+    async def close_retired(self) -> None:
+        """Close the providers of the past that nobody uses any more."""
         idle = [live for live in self._retired if not live.users]
         self._retired = [live for live in self._retired if live.users]
         for live in idle:

@@ -35,8 +35,8 @@ from provider_router.routing.slots import SlotQueue
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.stream import AsyncChatStream
 from provider_router.routing.stream_driver import StreamDriver
+from provider_router.routing.vigil import Clock
 from provider_router.routing.walk import Policy
-from provider_router.routing.watch import Clock
 
 NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`"
 

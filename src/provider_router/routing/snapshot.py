@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from provider_router.chat import Capability
 from provider_router.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from provider_router.routing.plan import Route
 
 
 @frozen(kw_only=True)
@@ -102,7 +105,13 @@ class RoutingSettings:
 
 @frozen(kw_only=True)
 class Snapshot:
-    """Everything that a plan is made from, but health. `revision` is the number of the newest change in it."""
+    """Everything that a plan is made from, but health.
+
+    Attributes:
+        revision: the number of the newest change in it.
+        open: the providers that take any model name.
+        routes: what plans for requests alike have in common, worked out when the first of them comes.
+    """
 
     revision: int = 0
     providers: tuple[ProviderView, ...] = ()
@@ -110,11 +119,14 @@ class Snapshot:
     active: str | None = None
     settings: RoutingSettings = RoutingSettings()
 
-    def provider(self, id: str) -> ProviderView | None:
-        return self._by_id.get(id)
-
+    open: tuple[ProviderView, ...] = field(init=False, repr=False, eq=False)
+    routes: dict[Hashable, Route] = field(init=False, factory=dict, repr=False, eq=False)
     _by_id: Mapping[str, ProviderView] = field(init=False, repr=False, eq=False)
     _by_model: dict[str, tuple[ProviderView, ...]] = field(init=False, repr=False, eq=False)
+
+    @open.default
+    def _open(self) -> tuple[ProviderView, ...]:
+        return tuple(view for view in self.providers if view.takes_any_model)
 
     @_by_id.default
     def _index(self) -> Mapping[str, ProviderView]:
@@ -128,6 +140,9 @@ class Snapshot:
                 found.setdefault(model, []).append(view)
         return {model: tuple(views) for model, views in found.items()}
 
+    def provider(self, id: str) -> ProviderView | None:
+        return self._by_id.get(id)
+
     def linked(self, model: str) -> tuple[ProviderView, ...]:
         """The providers that link this model."""
         return self._by_model.get(model, ())
@@ -135,3 +150,7 @@ class Snapshot:
     def model_names(self) -> set[str]:
         """Every model that is known anywhere."""
         return set(self.models) | set(self._by_model)
+
+    def knows(self, model: str) -> bool:
+        """Whether a model is known anywhere."""
+        return model in self.models or model in self._by_model

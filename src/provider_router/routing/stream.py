@@ -134,5 +134,6 @@ class AsyncChatStream:
                 driver.request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor
             )
         response.attempts = self.attempts
-        response.skipped = self.skipped
+        plan = driver.machine.plan
+        response.leaves_out = lambda: plan.skipped
         return response

@@ -13,7 +13,7 @@ from provider_router.errors import ProviderError, ProviderRouterError, StreamInt
 from provider_router.providers.provider import Provider
 from provider_router.routing.actions import Abandon, Action, Answer, Fail
 from provider_router.routing.driver import Driver
-from provider_router.routing.watch import Watch
+from provider_router.routing.vigil import Vigil
 
 
 class StreamDriver(Driver):
@@ -31,6 +31,8 @@ class StreamDriver(Driver):
         self._chunks: AsyncGenerator[ChatChunk] | None = None
         self._ready: deque[ChatChunk] = deque()
         self._more = False
+        self._ended = False  # the backend's stream, and with which error; what came before it may not be handed out yet
+        self._error: ProviderRouterError | None = None
         self._over = False
         self._owed = ""  # text that the caller has had already and that a replay has to say again
         self._differs = False  # whether a replay said something else
@@ -95,36 +97,42 @@ class StreamDriver(Driver):
     # After commit: step by step
 
     async def _step(self) -> None:
-        assert self._chunks is not None
-        assert self._live is not None
-        assert self._watch is not None
-        error: ProviderRouterError | None = None
-        try:
-            chunk = await (anext(self._chunks, None) if self._more else self._wait(self._chunks, self._watch))
-            if chunk is not None:
-                self._more = chunk.more
-                self._ready.extend(self._read(chunk, self._live.provider))
+        """Read all that one arrival has brought; how the stream ends is told after what came before it."""
+        assert self._vigil is not None
+        if not self._ended:
+            try:
+                if await self._read_on(self._vigil):
+                    return
+            except ProviderRouterError as raised:
+                self._error = raised
+            except Exception as raised:
+                self._error = self._crashed(raised)
+            except BaseException:  # the caller's cancellation
+                await self.aclose()
+                raise
+            self._ended = True
+            if self._ready:
                 return
-        except ProviderRouterError as raised:
-            error = raised
-        except Exception as raised:
-            error = self._crashed(raised, self._live.provider)
-        except BaseException:  # the caller's cancellation
-            await self.aclose()
-            raise
+        error, self._error, self._ended = self._vigil.verdict or self._error, None, False
         await self._end(error)
 
-    async def _wait(self, chunks: AsyncGenerator[ChatChunk], watch: Watch) -> ChatChunk | None:
-        """The next chunk, for as long as silence is allowed; arrivals without a chunk (pings) move the limit."""
-        self.machine.listening(self._clock())
-        due = self.machine.deadline()
-        with anyio.CancelScope(deadline=anyio.current_time() + due - self._clock()) as scope:
-            watch.scope = scope
-            return await anext(chunks, None)
-        watch.scope = None
-        verdict = self.machine.silent(max(self._clock(), self.machine.deadline()))
-        assert isinstance(verdict, Abandon)
-        raise verdict.error
+    async def _read_on(self, vigil: Vigil) -> bool:
+        """Whether there is more to come; without a wait where more of the same arrival is there."""
+        chunks, live = self._chunks, self._live
+        assert chunks is not None
+        assert live is not None
+        if self._more:
+            chunk = await anext(chunks, None)
+        else:
+            self.machine.listening(self._clock())
+            chunk = await vigil.over(anext(chunks, None))
+        while chunk is not None:
+            self._more = chunk.more
+            self._ready.extend(self._read(chunk, live.provider))
+            if not chunk.more:
+                return True
+            chunk = await anext(chunks, None)
+        return False
 
     async def _end(self, error: ProviderRouterError | None) -> None:
         """The stream has ended, well or with an error."""

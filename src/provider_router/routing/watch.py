@@ -1,26 +1,19 @@
-"""Watch: what one attempt tells while it runs, on its way to the machine and to whoever waits."""
+"""Watch: what one attempt tells while it runs, and whether it may go where it is going."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import anyio
-
-from provider_router.errors import NotCapable, ProviderRouterError
+from provider_router.errors import NotCapable
 from provider_router.providers.zones import within, zone_of_address
 from provider_router.routing.failover import Failover
-
-Clock = Callable[[], float]
+from provider_router.routing.vigil import Clock, Vigil
 
 
 class Watch:
-    """The progress of one attempt: tells the machine, and moves the deadline of the step that waits for it."""
+    """The progress of one attempt, as the HTTP door tells it: to the machine, and to the vigil that waits for it."""
 
-    def __init__(self, machine: Failover, clock: Clock, *, provider: str, zone: str | None) -> None:
-        self.verdict: ProviderRouterError | None = None
-        self.scope: anyio.CancelScope | None = None
-        self.out = anyio.Event()  # the request is out
+    def __init__(self, machine: Failover, vigil: Vigil, clock: Clock, *, provider: str, zone: str | None) -> None:
         self._machine = machine
+        self._vigil = vigil
         self._clock = clock
         self._provider = provider
         self._zone = zone
@@ -41,13 +34,10 @@ class Watch:
 
     def sent(self) -> None:
         self._machine.sent(self._clock())
-        self.out.set()
+        self._vigil.sent()
 
     def head(self) -> None:
-        self.arrived()
+        self._machine.life(self._clock())
 
     def arrived(self) -> None:
-        now = self._clock()
-        self._machine.life(now)
-        if self.scope is not None:
-            self.scope.deadline = anyio.current_time() + self._machine.deadline() - now
+        self._machine.life(self._clock())

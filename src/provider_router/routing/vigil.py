@@ -1,0 +1,177 @@
+"""Vigil: keeps watch over the silence of one attempt, and breaks it off where the machine says so.
+
+No scope, task group or task outlives a step of the attempt, so that none is held while the caller has the floor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import anyio
+import sniffio
+
+from provider_router.errors import ProviderRouterError
+from provider_router.routing.actions import Abandon, Check
+from provider_router.routing.failover import Failover
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+Checking = Callable[[float], Awaitable[bool | None]]
+"""Ask the backend's check, for so many seconds at most: answered, refused (False), or silent (None)."""
+
+# Seconds. A timer that stands too soon costs a look; one that has to be drawn nearer costs a second timer.
+_LOOK: Final = 10.0
+
+
+class Vigil(ABC):
+    """The watch over one attempt.
+
+    Attributes:
+        verdict: why the attempt was broken off, if it was.
+    """
+
+    def __init__(self, machine: Failover, clock: Clock, check: Checking) -> None:
+        self.verdict: ProviderRouterError | None = None
+        self._machine = machine
+        self._clock = clock
+        self._check = check
+
+    @abstractmethod
+    async def over(self, step: Awaitable[T]) -> T | None:
+        """Wait for a step of the attempt; None, and a verdict, where its silence lasted too long."""
+
+    @abstractmethod
+    def sent(self) -> None:
+        """The request is out, which draws the limits nearer: they bound silence, not the way there."""
+
+    def end(self) -> None:  # noqa: B027 - not everyone has something to end
+        """The attempt is over."""
+
+    async def _checked(self, check: Check) -> Abandon | None:
+        left = max(0.0, self._machine.deadline() - self._clock())
+        answered = await self._check(min(check.seconds, left) or check.seconds)
+        return self._machine.checked(self._clock(), answered)
+
+
+def vigil(machine: Failover, clock: Clock, check: Checking) -> Vigil:
+    """The one for the event loop that runs here."""
+    kind = _TimedVigil if sniffio.current_async_library() == "asyncio" else _TaskVigil
+    return kind(machine, clock, check)
+
+
+class _TimedVigil(Vigil):
+    """On asyncio: one timer for an attempt, which comes too early rather than be moved with every sign of life."""
+
+    def __init__(self, machine: Failover, clock: Clock, check: Checking) -> None:
+        super().__init__(machine, clock, check)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+        self._task: asyncio.Task[object] | None = None  # of the present step
+        self._checks: asyncio.Task[None] | None = None
+
+    async def over(self, step: Awaitable[T]) -> T | None:
+        task = self._task = asyncio.current_task(self._loop)
+        assert task is not None
+        before = task.cancelling()
+        self._look()
+        try:
+            return await step
+        except asyncio.CancelledError:
+            if self.verdict is None or task.cancelling() > before + 1:  # the caller's own cancellation
+                raise
+            return None
+        finally:
+            self._task = None
+            if self.verdict is not None:
+                task.uncancel()
+            if self._checks is not None:
+                self._checks.cancel()
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([self._checks])
+
+    def sent(self) -> None:
+        self._look()
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Have the timer come no later than the deadline."""
+        if self._task is None or self._checks is not None:
+            return
+        at = self._loop.time() + min(self._machine.deadline() - self._clock(), _LOOK)
+        if self._timer is not None:
+            if self._at <= at:
+                return
+            self._timer.cancel()
+        self._at = at
+        self._timer = self._loop.call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._task is None or self.verdict is not None:  # the caller has the floor; or it is over
+            return
+        now = self._clock()
+        step = self._machine.silent(now) if now >= self._machine.deadline() else None
+        if isinstance(step, Check):
+            self._checks = self._loop.create_task(self._beside(step))
+        else:
+            self._concluded(step)
+
+    async def _beside(self, check: Check) -> None:
+        step = await self._checked(check)
+        self._checks = None
+        self._concluded(step)
+
+    def _concluded(self, step: Abandon | None) -> None:
+        if step is None:
+            self._look()
+        elif self._task is not None:
+            self.verdict = step.error
+            self._task.cancel()
+
+
+class _TaskVigil(Vigil):
+    """On trio, which knows no timers: a task beside each step."""
+
+    def __init__(self, machine: Failover, clock: Clock, check: Checking) -> None:
+        super().__init__(machine, clock, check)
+        self._out = anyio.Event()  # the request is out
+
+    async def over(self, step: Awaitable[T]) -> T | None:
+        result: T | None = None
+        error: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope)
+            try:
+                result = await step
+            except Exception as raised:  # as it is, and not in a group
+                error = raised
+            group.cancel_scope.cancel()
+        if error is not None:
+            raise error
+        return result
+
+    def sent(self) -> None:
+        self._out.set()
+
+    async def _watch(self, scope: anyio.CancelScope) -> None:
+        while True:
+            with anyio.move_on_after(self._machine.deadline() - self._clock()):
+                await (anyio.sleep_forever() if self._out.is_set() else self._out.wait())
+            now = self._clock()
+            if now < self._machine.deadline():
+                continue
+            step = self._machine.silent(now)
+            if isinstance(step, Check):
+                step = await self._checked(step)
+            if isinstance(step, Abandon):
+                self.verdict = step.error
+                scope.cancel()
+                return

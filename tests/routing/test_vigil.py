@@ -1,0 +1,97 @@
+"""The watch over an attempt's silence: what it costs while all is well, and whose cancellation is whose."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from provider_router import AsyncRouter, ChatRequest, ChatResponse
+from provider_router.errors import ProviderTimeout
+from provider_router.plugin import Capability, Provider
+from provider_router.routing.actions import Abandon
+from provider_router.routing.failover import Failover
+from provider_router.routing.vigil import vigil
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Counting(Provider):
+    """Answers with the number of tasks that run."""
+
+    type = "counting"
+    capabilities = frozenset({Capability.CHAT})
+
+    async def chat(self, request: ChatRequest) -> ChatResponse:
+        return ChatResponse.of(text=str(len(asyncio.all_tasks())), model="m")
+
+
+class Machine:
+    """One whose silence is due at once, and always too long."""
+
+    def __init__(self) -> None:
+        self.error = ProviderTimeout("silent")
+
+    def deadline(self) -> float:
+        return 0.0
+
+    def silent(self, now: float) -> Abandon:
+        return Abandon(self.error)
+
+
+async def nobody(seconds: float) -> bool | None:
+    return None
+
+
+async def test_a_call_that_is_answered_starts_no_task_beside_it() -> None:
+    tasks = len(asyncio.all_tasks())
+    async with AsyncRouter(providers=[Counting("a")]) as router:
+        assert (await router.chat("hi")).text == str(tasks)
+
+
+async def test_a_step_that_is_silent_for_too_long_is_broken_off_and_the_task_goes_on() -> None:
+    machine = Machine()
+    watch = vigil(cast(Failover, machine), lambda: 1.0, nobody)
+    assert await watch.over(asyncio.Event().wait()) is None
+    task = asyncio.current_task()
+    assert task is not None
+    assert (watch.verdict, task.cancelling()) == (machine.error, 0)
+
+
+async def test_the_callers_own_cancellation_is_told_though_the_silence_is_up_too() -> None:
+    machine = Machine()
+    ended: list[Any] = []
+
+    async def call() -> None:
+        watch = vigil(cast(Failover, machine), lambda: 1.0, nobody)
+        try:
+            ended.append(await watch.over(waiting()))
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def waiting() -> None:
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(call())
+    await asyncio.wait([task])
+    assert (ended, task.cancelled()) == (["cancelled"], True)
+
+
+async def test_a_step_that_swallows_its_end_leaves_no_cancellation_behind() -> None:
+    async def deaf() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+        return "late"
+
+    watch = vigil(cast(Failover, Machine()), lambda: 1.0, nobody)
+    task = asyncio.current_task()
+    assert task is not None
+    assert (await watch.over(deaf()), watch.verdict is None, task.cancelling()) == ("late", False, 0)
