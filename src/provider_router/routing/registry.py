@@ -18,10 +18,12 @@ from provider_router.errors import ConfigError, Failure, ProviderError, UnknownP
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
-from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.plan import Plan
+from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.routing.views import (
     broken_view,
     environment_values,
+    history_settings,
     model_view,
     provider_view,
     routing_settings,
@@ -30,10 +32,13 @@ from provider_router.routing.views import (
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
+    from provider_router.routing.history_writer import HistoryWriter
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
 ACTIVE_PROVIDER = "active_provider"
+
+_MASKED = 20  # providers whose secrets are looked for in what a request's history is to hold
 
 # How a backend that has no model list answers when it is asked for one.
 _LISTS_NONE = frozenset({Failure.BAD_REQUEST, Failure.CAPABILITY, Failure.MODEL_UNAVAILABLE, Failure.MALFORMED})
@@ -79,11 +84,16 @@ class ProviderRegistry:
         plugins: Plugins | None = None,
         health: Health | None = None,
         share_health: bool = True,
+        history: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
         self.checks = Checks()
+        self.recorder: HistoryWriter | None = None  # None where requests are not recorded
+        self._recorded = Recording()
         self._share_health = share_health
+        self._history = history
+        self._writer: HistoryWriter | None = None
         self._sharing: HealthSharing | None = None
         self._database = database
         self._plugins = plugins
@@ -146,7 +156,8 @@ class ProviderRegistry:
         return self._probe.moved(self._held)
 
     def _read(self) -> Configuration | None:
-        from provider_router.routing.note_exchange import HealthSharing, NoteExchange
+        from provider_router.routing.history_writer import HistoryWriter
+        from provider_router.routing.note_exchange import HealthSharing
         from provider_router.store import Probe, Store, exists
 
         assert self._database is not None
@@ -155,10 +166,11 @@ class ProviderRegistry:
                 return None
             self._store = Store.open(self._database)
             self._probe = Probe(self._database)
-            if self._share_health:
-                exchange = NoteExchange(home.history_path(self._database))
-                exchange.start()
-                self._sharing = HealthSharing(self.health, exchange, self._clock)
+            if self._share_health or self._history:
+                self._writer = HistoryWriter(home.history_path(self._database), share_health=self._share_health)
+                self._writer.start()
+            if self._share_health and self._writer is not None:
+                self._sharing = HealthSharing(self.health, self._writer.notes, self._clock)
         return self._store.read(self._held)
 
     def _made_anew(self, configuration: Configuration) -> list[_Made]:
@@ -225,6 +237,10 @@ class ProviderRegistry:
 
     def _publish(self) -> None:
         configuration = self._held
+        if self._writer is not None and configuration is not None:
+            settings = history_settings(configuration)
+            self._writer.follow(settings)
+            self.recorder = self._writer if self._history and settings.enabled else None
         active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
         self.snapshot = Snapshot(
             revision=configuration.revision if configuration else 0,
@@ -233,6 +249,16 @@ class ProviderRegistry:
             active=str(active.value) if active and active.value else None,
             settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
         )
+
+    @property
+    def recording(self) -> Recording:
+        """How the recording of requests goes, or went until all was closed."""
+        return self._writer.state if self._writer is not None else self._recorded
+
+    def masks(self, plan: Plan) -> list[Callable[[str], str]]:
+        """What takes the secrets of a plan's first providers out of a text."""
+        ids = dict.fromkeys(candidate.provider for candidate in plan.candidates[:_MASKED])
+        return [live.provider.mask for each in ids if (live := self._live.get(each)) is not None]
 
     # Live providers
 
@@ -362,6 +388,7 @@ class ProviderRegistry:
             self._probe.close()
         if self._store is not None:
             self._store.close()
-        if self._sharing is not None:
-            self._sharing.close()
-        self._probe = self._store = self._sharing = None
+        if self._writer is not None:
+            self._writer.close()
+            self._recorded = self._writer.state
+        self._probe = self._store = self._sharing = self._writer = self.recorder = None

@@ -11,7 +11,7 @@ from provider_router.chat import Capability
 from provider_router.errors import ConfigError
 from provider_router.limits import ROUTING, Limits
 from provider_router.providers.provider import Provider
-from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings
+from provider_router.routing.snapshot import HistorySettings, ModelView, ProviderLink, ProviderView, RoutingSettings
 
 if TYPE_CHECKING:
     from provider_router.store import Configuration, LinkRecord, ModelRecord, ProviderRecord
@@ -102,6 +102,8 @@ def link_view(link: LinkRecord, offered: frozenset[Capability]) -> ProviderLink:
         parameters=link.parameters,
         max_parallel=link.max_parallel,
         limits=Limits(**bounds),
+        input_price=link.input_price,
+        output_price=link.output_price,
     )
 
 
@@ -138,6 +140,14 @@ def routing_values(configuration: Configuration) -> dict[str, Any]:
             except ValueError as error:
                 raise ConfigError(f"the setting {option.setting}: {error}") from None
     return {**values, **environment_values()}
+
+
+def history_settings(configuration: Configuration) -> HistorySettings:
+    """What is recorded, and for how long it is kept."""
+    names = {"enabled": "enabled", "bodies": "bodies", "keepDays": "keep_days", "maxBytes": "max_bytes"}
+    records = {field: configuration.settings.get(f"history.{name}") for name, field in names.items()}
+    given: dict[str, Any] = {field: record.value for field, record in records.items() if record is not None}
+    return HistorySettings(**given)
 
 
 def routing_settings(values: Mapping[str, Any]) -> RoutingSettings:

@@ -1,0 +1,249 @@
+"""The tables `requests`, `responses`, `attempts`, `plans` and `bodies`: what was asked, and all that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import count
+from typing import Final, NamedTuple
+
+from provider_router.store.connection import Connection
+from provider_router.store.rollups import HOUR
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PLANS_KNOWN: Final = 1000  # texts in memory
+
+
+class AttemptLine(NamedTuple):
+    """One upstream call as it is to be kept. Durations are seconds; `started` counts from the request's start."""
+
+    provider: str
+    asked: str
+    model: str | None
+    failure: str | None
+    status: int | None
+    detail: str | None
+    started: float
+    duration: float
+    first_delta: float | None
+    retry_after: float | None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    estimated: bool = False
+    cost: float | None = None
+
+
+class RequestLine(NamedTuple):
+    """One request as it is to be kept.
+
+    Attributes:
+        at: when it began, in milliseconds since 1970.
+        session: the session's name, as the caller gave it.
+        failure: the class of its failure; None if it was answered.
+        plan: who was to be asked and who not, as JSON text; many requests share one.
+        first_delta, duration: in seconds.
+    """
+
+    request_id: str
+    at: int
+    session: str | None
+    first_user_message: str
+    path: str
+    model: str
+    stream: bool
+    provider: str | None
+    failure: str | None
+    plan: str
+    seed: int
+    revision: int
+    prompt_floor: int
+    prefix: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    estimated: bool
+    cost: float | None
+    finish_reason: str | None
+    error: str | None
+    duration: float
+    first_delta: float | None
+    attempts: tuple[AttemptLine, ...]
+    request_body: str | None = None
+    response_body: str | None = None
+
+
+_REQUESTS: Final = (
+    "id",
+    "session_id",
+    "request_id",
+    "timestamp",
+    "path",
+    "model",
+    "stream",
+    "created_at",
+    "provider",
+    "failure",
+    "plan_id",
+    "seed",
+    "revision",
+    "prompt_floor",
+    "prefix",
+)
+_RESPONSES: Final = (
+    "id",
+    "request_id",
+    "session_id",
+    "response_id",
+    "timestamp",
+    "completion_tokens",
+    "prompt_tokens",
+    "total_tokens",
+    "finish_reason",
+    "error",
+    "duration_ms",
+    "created_at",
+    "estimated",
+    "cost",
+    "first_delta_ms",
+)
+_ATTEMPTS: Final = (
+    "request_id",
+    "number",
+    "provider",
+    "model",
+    "failure",
+    "status",
+    "detail",
+    "started_ms",
+    "duration_ms",
+    "first_delta_ms",
+    "retry_after_ms",
+    "prompt_tokens",
+    "completion_tokens",
+    "estimated",
+    "cost",
+)
+
+
+def moment(milliseconds: int) -> datetime:
+    """Milliseconds since 1970 for people."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def milliseconds(at: datetime) -> int:
+    """A moment as the tables keep it."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+class Requests:
+    """Requests with their answers and attempts, in the order in which they were written."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._plans: dict[str, tuple[int, int]] = {}  # text → its id, and until when nothing is to be said of it
+
+    def add(self, lines: Sequence[RequestLine], sessions: Mapping[str, str], *, now: int) -> None:
+        """Write requests; the caller holds the transaction.
+
+        Args:
+            lines: what is to be written.
+            sessions: the id of each session by its name.
+            now: milliseconds since 1970.
+        """
+        # Of what was ever written: a number is never given twice, not even after everything was cleared.
+        [(newest,)] = self._connection.rows(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name IN ('requests', 'responses')"
+        )
+        requests: list[tuple[object, ...]] = []
+        responses: list[tuple[object, ...]] = []
+        attempts: list[tuple[object, ...]] = []
+        bodies: list[tuple[object, ...]] = []
+        for line, number in zip(lines, count(newest + 1)):
+            session = sessions[line.session] if line.session is not None else None
+            requests.append(
+                (
+                    number,
+                    session,
+                    line.request_id,
+                    line.at,
+                    line.path,
+                    line.model,
+                    line.stream,
+                    now,
+                    line.provider,
+                    line.failure,
+                    self._plan(line.plan, now),
+                    line.seed,
+                    line.revision,
+                    line.prompt_floor,
+                    line.prefix,
+                )
+            )
+            prompt, completion = line.prompt_tokens, line.completion_tokens
+            responses.append(
+                (
+                    number,
+                    number,
+                    session,
+                    "res" + line.request_id[3:],
+                    line.at,
+                    completion,
+                    prompt,
+                    None if prompt is None or completion is None else prompt + completion,
+                    line.finish_reason,
+                    line.error,
+                    round(line.duration * 1000),
+                    now,
+                    line.estimated,
+                    line.cost,
+                    _ms(line.first_delta),
+                )
+            )
+            for place, attempt in enumerate(line.attempts, 1):
+                attempts.append(
+                    (
+                        number,
+                        place,
+                        attempt.provider,
+                        attempt.model,
+                        attempt.failure,
+                        attempt.status,
+                        attempt.detail,
+                        round(attempt.started * 1000),
+                        round(attempt.duration * 1000),
+                        _ms(attempt.first_delta),
+                        _ms(attempt.retry_after),
+                        attempt.prompt_tokens,
+                        attempt.completion_tokens,
+                        attempt.estimated,
+                        attempt.cost,
+                    )
+                )
+            if line.request_body is not None or line.response_body is not None:
+                bodies.append((number, line.request_body, line.response_body))
+        insert = self._connection.insert_many
+        insert("requests", _REQUESTS, requests)  # type: ignore[arg-type]
+        insert("responses", _RESPONSES, responses)  # type: ignore[arg-type]
+        insert("attempts", _ATTEMPTS, attempts)  # type: ignore[arg-type]
+        insert("bodies", ("request_id", "request", "response"), bodies)  # type: ignore[arg-type]
+
+    def forget(self) -> None:
+        """What was added last was not kept."""
+        self._plans.clear()
+
+    def _plan(self, text: str, now: int) -> int:
+        """The id of a plan, which is the same wherever its text is. That it is used is noted once an hour."""
+        known = self._plans.get(text)
+        if known is not None and now < known[1]:
+            return known[0]
+        key = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)
+        if not self._connection.update("plans", {"id": key, "used_at": now}, key=["id"]):
+            self._connection.insert("plans", {"id": key, "plan": text, "used_at": now})
+        if len(self._plans) > _PLANS_KNOWN:
+            self._plans.clear()
+        self._plans[text] = key, now + HOUR
+        return key
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

@@ -1,0 +1,138 @@
+"""The table `rollups`: the sums of each hour, for everything together and for each provider and model."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from attrs import define, field
+
+from provider_router.store.connection import Cell, Connection
+from provider_router.store.histogram import Histogram
+
+HOUR: Final = 3_600_000  # milliseconds
+
+
+class Subject(NamedTuple):
+    """What an hour's sums are about: the model of this name at this provider; two empty names are everything."""
+
+    hour: int
+    provider: str = ""
+    model: str = ""
+
+
+@define
+class Tally:
+    """Sums that can be joined.
+
+    Attributes:
+        requests: of everything: requests; of a provider: calls to it.
+        answered: those that came to an answer.
+        absorbed: of everything: requests that were answered though somebody had failed before; of a provider: its
+            failures that nobody noticed, since another answered.
+        lost: requests that could not be recorded.
+        estimated: those whose tokens are estimated.
+        cost: in the currency of the configured prices.
+        failures: how often each failure class came.
+        latency: how long the answers took, in seconds.
+        first_delta: how long the first meaningful delta of streams took, in seconds.
+    """
+
+    requests: int = 0
+    answered: int = 0
+    absorbed: int = 0
+    lost: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: int = 0
+    cost: float = 0.0
+    failures: dict[str, int] = field(factory=dict)
+    latency: Histogram = field(factory=Histogram)
+    first_delta: Histogram = field(factory=Histogram)
+
+    def merge(self, other: Tally) -> None:
+        """Add the other's sums."""
+        self.requests += other.requests
+        self.answered += other.answered
+        self.absorbed += other.absorbed
+        self.lost += other.lost
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.estimated += other.estimated
+        self.cost += other.cost
+        for name, count in other.failures.items():
+            self.failures[name] = self.failures.get(name, 0) + count
+        self.latency.merge(other.latency)
+        self.first_delta.merge(other.first_delta)
+
+
+_SUMS: Final = (
+    "requests",
+    "answered",
+    "absorbed",
+    "lost",
+    "prompt_tokens",
+    "completion_tokens",
+    "estimated",
+    "cost",
+)
+_COLUMNS: Final = ("hour", "provider", "model", *_SUMS, "failures", "latency", "first_delta")
+
+
+class Rollups:
+    """Sums, by hour (its beginning, in milliseconds since 1970), provider and model."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, tallies: Mapping[Subject, Tally]) -> None:
+        """Join sums to those that are there; the caller holds the transaction."""
+        for subject, tally in tallies.items():
+            key: dict[str, Cell] = dict(zip(("hour", "provider", "model"), subject))
+            for row in self._connection.rows(
+                "SELECT * FROM rollups WHERE hour = ? AND provider = ? AND model = ?", subject
+            ):
+                tally.merge(_tally(row))
+                self._connection.delete("rollups", key)
+            self._connection.insert(
+                "rollups",
+                {
+                    **key,
+                    **{name: getattr(tally, name) for name in _SUMS},
+                    "failures": json.dumps(tally.failures, separators=(",", ":")),
+                    "latency": tally.latency.blob(),
+                    "first_delta": tally.first_delta.blob(),
+                },
+            )
+
+    def read(self, since: int, until: int, *, overall: bool = False) -> Iterator[tuple[Subject, Tally]]:
+        """The sums of the hours that begin in this span (its end left out), oldest first.
+
+        Args:
+            since: milliseconds since 1970.
+            until: milliseconds since 1970.
+            overall: those of everything together, instead of those by provider and model.
+        """
+        sql = (
+            "SELECT * FROM rollups WHERE hour >= ? AND hour < ? AND provider = '' AND model = ''"
+            if overall
+            else "SELECT * FROM rollups WHERE hour >= ? AND hour < ? AND provider <> ''"
+        )
+        for row in self._connection.rows(f"{sql} ORDER BY hour", (since, until)):
+            yield Subject(row["hour"], row["provider"], row["model"]), _tally(row)
+
+    def prune(self, before: int) -> None:
+        """Remove the hours that began before this moment (milliseconds since 1970)."""
+        for row in self._connection.rows("SELECT DISTINCT hour FROM rollups WHERE hour < ? LIMIT 24", (before,)):
+            self._connection.delete("rollups", {"hour": row["hour"]})
+
+
+def _tally(row: sqlite3.Row) -> Tally:
+    return Tally(
+        **{name: row[name] for name in _SUMS},
+        failures=json.loads(row["failures"]),
+        latency=Histogram.read(row["latency"]),
+        first_delta=Histogram.read(row["first_delta"]),
+    )
