@@ -22,6 +22,7 @@ from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.call import CallOptions
 from provider_router.routing.plan import Plan
 from provider_router.routing.router import AsyncRouter, CheckResult, ProviderHealth
+from provider_router.routing.snapshot import Recording
 from provider_router.routing.stream import AsyncChatStream
 
 T = TypeVar("T")
@@ -210,6 +211,11 @@ class Router:
         """See `AsyncRouter.models`."""
         loop = self._running()
         return loop.call(loop.router.models, provider)
+
+    @property
+    def recording(self) -> Recording:
+        """See `AsyncRouter.recording`."""
+        return self._running().router.recording
 
     def health(self) -> list[ProviderHealth]:
         """See `AsyncRouter.health`."""
