@@ -12,6 +12,7 @@ from provider_router.dialects.openai_chat import OPENAI_CHAT
 from provider_router.errors import Attempt, DeadlineExceeded, Failure, NoCandidates, ProviderError, ProviderRouterError
 from provider_router.routing.masking import masked_body, masked_text
 from provider_router.routing.plan import Candidate, Plan
+from provider_router.routing.snapshot import ProviderLink
 from provider_router.store.requests import AttemptLine, RequestLine
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _LAST_CHUNKS: Final = 4  # among them is the one with the usage, where there is 
 _LETTERS_PER_TOKEN: Final = 4
 _FLOOR_FACTOR: Final = 2  # a prompt's least number of tokens counts eight letters each, the usual is four
 _STEPS_KEPT: Final = 100  # of a plan; among 10,000 providers nobody reads the rest
+_TEXTS_KNOWN: Final = 1000
 _ERROR_LETTERS: Final = 2000
 
 
@@ -150,29 +152,33 @@ class Scribe:
     """Works out what is to be written. What repeats is worked out once."""
 
     def __init__(self) -> None:
-        self._texts: dict[Any, str] = {}
+        self._texts: dict[Any, tuple[str, str]] = {}
 
     def line(self, entry: Entry) -> RequestLine:
         """One request as the history keeps it."""
         plan = entry.plan
         needs = plan.needs
+        text, path = self._plan(plan)
         prompt, completion, estimated = _tokens(entry)
-        candidate: Candidate | None = None
         cost: float | None = None
-        last = len(entry.attempts) - 1
+        first_delta: float | None = None
         attempts = []
-        for number, attempt in enumerate(entry.attempts):
+        last = entry.attempts[-1] if entry.attempts else None
+        for attempt in entry.attempts:
             candidate = _candidate(plan, attempt)
-            asked = candidate.asked if candidate is not None else needs.model
-            mine: tuple[Any, ...] = ()
-            if number == last and prompt is not None:
-                cost = _cost(candidate, prompt, completion or 0)
-                mine = (prompt, completion, estimated, cost)
+            asked = (candidate.asked if candidate is not None else needs.model) or attempt.model or ""
+            if attempt.first_delta is not None and first_delta is None:
+                first_delta = attempt.started + attempt.first_delta
             failure = attempt.failure
+            mine: tuple[Any, ...] = ()
+            if attempt is last and prompt is not None:
+                if candidate is not None and candidate.link is not None:
+                    cost = _cost(candidate.link, prompt, completion or 0)
+                mine = prompt, completion, estimated, cost
             attempts.append(
                 AttemptLine(
                     attempt.provider,
-                    asked or attempt.model or "",
+                    asked,
                     attempt.model,
                     failure.value if failure is not None else None,
                     attempt.status,
@@ -184,9 +190,6 @@ class Scribe:
                     *mine,
                 )
             )
-        first_delta = None
-        if entry.stream:
-            first_delta = next((a.started + a.first_delta for a in entry.attempts if a.first_delta is not None), None)
         error = entry.error
         if error is not None:
             error = masked_text(error, entry.masks)[:_ERROR_LETTERS]
@@ -197,13 +200,13 @@ class Scribe:
             entry.request_id,
             int(entry.at * 1000),
             entry.session,
-            _first_user_message(entry),
-            _path(plan),
+            "" if entry.session is None or entry.bodies is None else _first_user_message(entry),
+            path,
             needs.model or "",
             entry.stream,
-            attempts[-1].provider if attempts else None,
+            last.provider if last is not None else None,
             entry.failure,
-            self._plan(plan),
+            text,
             plan.seed,
             plan.revision,
             needs.prompt_floor,
@@ -216,12 +219,13 @@ class Scribe:
             error,
             entry.duration,
             first_delta,
-            tuple(attempts),
+            attempts,
             asked_body,
             answered_body,
         )
 
-    def _plan(self, plan: Plan) -> str:
+    def _plan(self, plan: Plan) -> tuple[str, str]:
+        """The plan as text, and the path of its requests."""
         needs, candidates, skipped = plan.needs, plan.candidates, plan.skipped
         key = (
             needs.model,
@@ -229,16 +233,17 @@ class Scribe:
             needs.fallback,
             needs.zone,
             needs.capabilities,
-            tuple([(c.provider, c.model, c.asked, c.state, c.reason) for c in candidates[:_STEPS_KEPT]]),
-            tuple([(s.provider, s.model, s.reason) for s in skipped[:_STEPS_KEPT]]),
-            len(candidates) + len(skipped),
+            tuple([(c.provider, c.model, c.asked, str(c.state), c.reason) for c in candidates[:_STEPS_KEPT]]),
+            tuple([(s.provider, s.model, s.reason) for s in skipped[:_STEPS_KEPT]]) if skipped else None,
+            len(candidates),
+            len(skipped),
         )
-        text = self._texts.get(key)
-        if text is None:
-            if len(self._texts) > 1000:
+        known = self._texts.get(key)
+        if known is None:
+            if len(self._texts) >= _TEXTS_KNOWN:
                 self._texts.clear()
-            text = self._texts[key] = _plan_text(plan)
-        return text
+            known = self._texts[key] = _plan_text(plan), _path(plan)
+        return known
 
     def _bodies(self, entry: Entry) -> tuple[str | None, str | None]:
         assert entry.bodies is not None
@@ -274,9 +279,8 @@ def _candidate(plan: Plan, attempt: Attempt) -> Candidate | None:
     return None
 
 
-def _cost(candidate: Candidate | None, prompt: int, completion: int) -> float | None:
-    link = candidate.link if candidate is not None else None
-    if link is None or (link.input_price is None and link.output_price is None):
+def _cost(link: ProviderLink, prompt: int, completion: int) -> float | None:
+    if link.input_price is None and link.output_price is None:
         return None
     return (prompt * (link.input_price or 0.0) + completion * (link.output_price or 0.0)) / 1e6
 
@@ -284,18 +288,21 @@ def _cost(candidate: Candidate | None, prompt: int, completion: int) -> float | 
 def _tokens(entry: Entry) -> tuple[int | None, int | None, bool]:
     """Tokens of prompt and answer, and whether they are estimated; None where nothing was used."""
     answer = entry.answer
-    chat = Capability.CHAT in entry.plan.needs.capabilities
-    used = entry.failure is None or (bool(entry.attempts) and (entry.committed or entry.failure == "cancelled"))
-    if not used:
+    usage = entry.usage
+    if entry.failure is not None and not (entry.attempts and (entry.committed or entry.failure == "cancelled")):
         return None, None, False
-    usage = entry.usage if isinstance(entry.usage, Usage) else Usage.read(entry.usage)
-    if usage is None and isinstance(answer, Mapping):
-        usage = Usage.read(answer.get("usage"))
-    elif usage is None and entry.stream and isinstance(answer, list):
-        usage = next((found for chunk in reversed(answer[-_LAST_CHUNKS:]) if (found := chunk.usage)), None)
-    if usage is not None:
-        return usage.prompt_tokens, usage.completion_tokens, usage.estimated
-    if not chat:
+    if type(usage) is dict:  # as most backends say it
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if type(prompt) is int and type(completion) is int and prompt >= 0 and completion >= 0:
+            return prompt, completion, False
+    found = usage if isinstance(usage, Usage) else Usage.read(usage)
+    if found is None and isinstance(answer, list):
+        found = next((told for chunk in reversed(answer[-_LAST_CHUNKS:]) if (told := chunk.usage)), None)
+    elif found is None and isinstance(answer, Mapping):
+        found = Usage.read(answer.get("usage"))
+    if found is not None:
+        return found.prompt_tokens, found.completion_tokens, found.estimated
+    if Capability.CHAT not in entry.plan.needs.capabilities:
         return None, None, False
     if isinstance(answer, ChatResponse):
         made = -(-len(answer.text) // _LETTERS_PER_TOKEN)
@@ -305,9 +312,14 @@ def _tokens(entry: Entry) -> tuple[int | None, int | None, bool]:
 
 
 def _finish(entry: Entry) -> str | None:
-    if isinstance(entry.answer, ChatResponse):
-        return entry.answer.finish_reason
-    return entry.finish
+    answer = entry.answer
+    if not isinstance(answer, ChatResponse):
+        return entry.finish
+    try:
+        reason = answer.raw["choices"][0]["finish_reason"]
+    except (LookupError, TypeError):
+        return None
+    return reason if type(reason) is str else None
 
 
 def _path(plan: Plan) -> str:
@@ -319,7 +331,5 @@ def _path(plan: Plan) -> str:
 
 def _first_user_message(entry: Entry) -> str:
     """How a session begins, where bodies are kept."""
-    if entry.session is None or entry.bodies is None:
-        return ""
     texts = (content_text(m.get("content")) for m in entry.request.messages if m.get("role") == "user")
     return masked_text(next(texts, "")[:_ERROR_LETTERS], entry.masks)[:200]

@@ -29,7 +29,8 @@ def m001_health_notes(db: Database) -> None:
 
 
 # The first three are the old system's, its columns first; what follows in each is ours. A session's end removes
-# nothing, so a request may be without one. Every row of every request is paid for: no index that nobody asks for.
+# nothing, so a request may be without one. Every row of every request is paid for: no index that nobody asks for. A
+# response has the id of its request, so that it is found without one.
 _REQUESTS = (
     """CREATE TABLE sessions (
         id TEXT PRIMARY KEY NOT NULL,
@@ -62,10 +63,10 @@ _REQUESTS = (
         prefix TEXT
     )""",
     """CREATE TABLE responses (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER PRIMARY KEY,
         request_id INTEGER NOT NULL REFERENCES requests(id) ON DELETE CASCADE,
         session_id TEXT REFERENCES sessions(id) ON DELETE SET NULL,
-        response_id TEXT NOT NULL UNIQUE,
+        response_id TEXT NOT NULL,
         timestamp INTEGER NOT NULL,
         qwen_response TEXT,
         openai_response TEXT,
@@ -79,7 +80,8 @@ _REQUESTS = (
         created_at INTEGER NOT NULL,
         estimated BOOLEAN NOT NULL DEFAULT 0,
         cost REAL,
-        first_delta_ms INTEGER
+        first_delta_ms INTEGER,
+        CONSTRAINT "a response has the id of its request" CHECK (id = request_id)
     )""",
     """CREATE TABLE attempts (
         request_id INTEGER NOT NULL REFERENCES requests(id) ON DELETE CASCADE,
@@ -130,7 +132,6 @@ _REQUESTS = (
     "CREATE INDEX idx_sessions_last_accessed ON sessions(last_accessed)",
     "CREATE INDEX idx_requests_timestamp ON requests(timestamp)",
     "CREATE INDEX idx_requests_session_id ON requests(session_id) WHERE session_id IS NOT NULL",
-    "CREATE INDEX idx_responses_request_id ON responses(request_id)",
     "CREATE INDEX idx_rollups_hour ON rollups(hour)",
     "CREATE INDEX idx_attempts_failure ON attempts(failure, request_id) WHERE failure IS NOT NULL",
 )

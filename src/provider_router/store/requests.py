@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import count
 from typing import Final, NamedTuple
 
-from provider_router.store.connection import Connection
+from provider_router.store.connection import Cell, Connection
 from provider_router.store.rollups import HOUR
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +66,7 @@ class RequestLine(NamedTuple):
     error: str | None
     duration: float
     first_delta: float | None
-    attempts: tuple[AttemptLine, ...]
+    attempts: Sequence[AttemptLine]
     request_body: str | None = None
     response_body: str | None = None
 
@@ -151,81 +150,99 @@ class Requests:
             now: milliseconds since 1970.
         """
         # Of what was ever written: a number is never given twice, not even after everything was cleared.
-        [(newest,)] = self._connection.rows(
-            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name IN ('requests', 'responses')"
-        )
-        requests: list[tuple[object, ...]] = []
-        responses: list[tuple[object, ...]] = []
-        attempts: list[tuple[object, ...]] = []
-        bodies: list[tuple[object, ...]] = []
-        for line, number in zip(lines, count(newest + 1)):
-            session = sessions[line.session] if line.session is not None else None
-            requests.append(
-                (
-                    number,
-                    session,
-                    line.request_id,
-                    line.at,
-                    line.path,
-                    line.model,
-                    line.stream,
-                    now,
-                    line.provider,
-                    line.failure,
-                    self._plan(line.plan, now),
-                    line.seed,
-                    line.revision,
-                    line.prompt_floor,
-                    line.prefix,
-                )
+        [(newest,)] = self._connection.rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'requests'")
+        requests: list[Cell] = []
+        responses: list[Cell] = []
+        attempts: list[Cell] = []
+        bodies: list[Cell] = []
+        for number, line in enumerate(lines, newest + 1):
+            (
+                request_id,
+                at,
+                name,
+                _,
+                path,
+                model,
+                stream,
+                provider,
+                failure,
+                plan,
+                seed,
+                revision,
+                prompt_floor,
+                prefix,
+                prompt,
+                completion,
+                estimated,
+                cost,
+                finish_reason,
+                error,
+                duration,
+                first_delta,
+                tried,
+                request_body,
+                response_body,
+            ) = line
+            session = None if name is None else sessions[name]
+            requests += (
+                number,
+                session,
+                request_id,
+                at,
+                path,
+                model,
+                stream,
+                now,
+                provider,
+                failure,
+                self._plan(plan, now),
+                seed,
+                revision,
+                prompt_floor,
+                prefix,
             )
-            prompt, completion = line.prompt_tokens, line.completion_tokens
-            responses.append(
-                (
-                    number,
-                    number,
-                    session,
-                    "res" + line.request_id[3:],
-                    line.at,
-                    completion,
-                    prompt,
-                    None if prompt is None or completion is None else prompt + completion,
-                    line.finish_reason,
-                    line.error,
-                    round(line.duration * 1000),
-                    now,
-                    line.estimated,
-                    line.cost,
-                    _ms(line.first_delta),
-                )
+            responses += (
+                number,
+                number,
+                session,
+                "res" + request_id[3:],
+                at,
+                completion,
+                prompt,
+                None if prompt is None or completion is None else prompt + completion,
+                finish_reason,
+                error,
+                int(duration * 1000 + 0.5),
+                now,
+                estimated,
+                cost,
+                None if first_delta is None else int(first_delta * 1000 + 0.5),
             )
-            for place, attempt in enumerate(line.attempts, 1):
-                attempts.append(
-                    (
-                        number,
-                        place,
-                        attempt.provider,
-                        attempt.model,
-                        attempt.failure,
-                        attempt.status,
-                        attempt.detail,
-                        round(attempt.started * 1000),
-                        round(attempt.duration * 1000),
-                        _ms(attempt.first_delta),
-                        _ms(attempt.retry_after),
-                        attempt.prompt_tokens,
-                        attempt.completion_tokens,
-                        attempt.estimated,
-                        attempt.cost,
-                    )
+            for place, attempt in enumerate(tried, 1):
+                attempts += (
+                    number,
+                    place,
+                    attempt.provider,
+                    attempt.model,
+                    attempt.failure,
+                    attempt.status,
+                    attempt.detail,
+                    int(attempt.started * 1000 + 0.5),
+                    int(attempt.duration * 1000 + 0.5),
+                    None if attempt.first_delta is None else int(attempt.first_delta * 1000 + 0.5),
+                    None if attempt.retry_after is None else int(attempt.retry_after * 1000 + 0.5),
+                    attempt.prompt_tokens,
+                    attempt.completion_tokens,
+                    attempt.estimated,
+                    attempt.cost,
                 )
-            if line.request_body is not None or line.response_body is not None:
-                bodies.append((number, line.request_body, line.response_body))
+            if request_body is not None or response_body is not None:
+                bodies += (number, request_body, response_body)
         insert = self._connection.insert_many
-        insert("requests", _REQUESTS, requests)  # type: ignore[arg-type]
-        insert("responses", _RESPONSES, responses)  # type: ignore[arg-type]
-        insert("attempts", _ATTEMPTS, attempts)  # type: ignore[arg-type]
-        insert("bodies", ("request_id", "request", "response"), bodies)  # type: ignore[arg-type]
+        insert("requests", _REQUESTS, requests)
+        insert("responses", _RESPONSES, responses)
+        insert("attempts", _ATTEMPTS, attempts)
+        insert("bodies", ("request_id", "request", "response"), bodies)
 
     def forget(self) -> None:
         """What was added last was not kept."""
@@ -243,7 +260,3 @@ class Requests:
             self._plans.clear()
         self._plans[text] = key, now + HOUR
         return key
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)

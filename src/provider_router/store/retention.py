@@ -37,9 +37,10 @@ class Retention:
                     break
                 last, removed = row["id"], removed + 1
             if removed:
-                for table in ("bodies", "attempts", "responses"):
+                for table in ("bodies", "attempts"):
                     connection.change(f"DELETE FROM {table} WHERE request_id <= ?", (last,))  # noqa: S608 - our names
-                connection.change("DELETE FROM requests WHERE id <= ?", (last,))
+                for table in ("responses", "requests"):
+                    connection.change(f"DELETE FROM {table} WHERE id <= ?", (last,))  # noqa: S608
             else:
                 self._leftovers(now)
         return removed

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from attrs import define, field
 
-from provider_router.store.connection import Cell, Connection
+from provider_router.store.connection import Connection
 from provider_router.store.histogram import Histogram
 
 HOUR: Final = 3_600_000  # milliseconds
@@ -79,6 +79,8 @@ _SUMS: Final = (
     "cost",
 )
 _COLUMNS: Final = ("hour", "provider", "model", *_SUMS, "failures", "latency", "first_delta")
+_ONE: Final = "SELECT * FROM rollups WHERE hour = ? AND provider = ? AND model = ?"
+_REPLACE: Final = f"REPLACE INTO rollups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 
 class Rollups:
@@ -90,21 +92,12 @@ class Rollups:
     def add(self, tallies: Mapping[Subject, Tally]) -> None:
         """Join sums to those that are there; the caller holds the transaction."""
         for subject, tally in tallies.items():
-            key: dict[str, Cell] = dict(zip(("hour", "provider", "model"), subject))
-            for row in self._connection.rows(
-                "SELECT * FROM rollups WHERE hour = ? AND provider = ? AND model = ?", subject
-            ):
+            if row := self._connection.row(_ONE, subject):
                 tally.merge(_tally(row))
-                self._connection.delete("rollups", key)
-            self._connection.insert(
-                "rollups",
-                {
-                    **key,
-                    **{name: getattr(tally, name) for name in _SUMS},
-                    "failures": json.dumps(tally.failures, separators=(",", ":")),
-                    "latency": tally.latency.blob(),
-                    "first_delta": tally.first_delta.blob(),
-                },
+            sums = [getattr(tally, name) for name in _SUMS]
+            failures = json.dumps(tally.failures, separators=(",", ":"))
+            self._connection.change(
+                _REPLACE, (*subject, *sums, failures, tally.latency.blob(), tally.first_delta.blob())
             )
 
     def read(self, since: int, until: int, *, overall: bool = False) -> Iterator[tuple[Subject, Tally]]:

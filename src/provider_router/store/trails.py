@@ -162,7 +162,7 @@ class Filter:
 EVERYTHING: Final = Filter()
 _SELECT: Final = (
     "SELECT r.*, p.completion_tokens, p.prompt_tokens, p.estimated, p.cost, p.finish_reason, p.error, p.duration_ms, "
-    "p.first_delta_ms, s.chat_id FROM requests AS r LEFT JOIN responses AS p ON p.request_id = r.id "
+    "p.first_delta_ms, s.chat_id FROM requests AS r LEFT JOIN responses AS p ON p.id = r.id "
     "LEFT JOIN sessions AS s ON s.id = r.session_id"
 )
 
