@@ -123,8 +123,8 @@ def delays(base_url: str, effort: Effort) -> Iterator[Row]:
         with Admin(database) as admin:
             admin.providers.add("backend", type="openai-compatible", config={"baseURL": base_url})
         for _ in range(max(effort.turns // 3, 1)):
-            for history in late:
-                late[history].append(asyncio.run(_lateness(database, effort.calls * 10, history=history)))
+            for history, found in late.items():
+                found.append(asyncio.run(_lateness(database, effort.calls * 10, history=history)))
     ratios = [on / off for on, off in zip(late[True], late[False])]
     yield Row(subject="the loop's p99 delay", name="without history", cpu=statistics.median(late[False]))
     yield Row(

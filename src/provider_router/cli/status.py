@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def status(terminal: Terminal, *, check: bool) -> None:
     """Show the providers in their order, and whether each one answers."""
     from provider_router import home
+    from provider_router.history import History
     from provider_router.providers.plugins import Plugins
     from provider_router.routing.sync import Router
 
@@ -29,6 +30,8 @@ def status(terminal: Terminal, *, check: bool) -> None:
     usable = [provider.provider for provider in providers if provider.state not in ("disabled", "unusable")]
     checked = {result.provider: result for result in check_all(terminal, usable)} if check and usable else {}
     types = Plugins.load().types if checked else {}
+    with History(path) as history:
+        recorded = history.state()
     value = {
         "database": path,
         "active": next((provider.provider for provider in providers if provider.active), None),
@@ -44,6 +47,7 @@ def status(terminal: Terminal, *, check: bool) -> None:
             }
             for provider in providers
         ],
+        "history": recorded,
     }
     cells = [
         [
@@ -60,6 +64,10 @@ def status(terminal: Terminal, *, check: bool) -> None:
     terminal.result(value, f"Database: {_place(path)}{listed}")
     if not providers:
         terminal.note("No provider is configured yet: run `prouter add`.")
+    if recorded.lost:
+        terminal.note(f"{recorded.lost:,} requests of the last 24 hours could not be recorded (prouter stats).")
+    if recorded.trouble:
+        terminal.note(f"Nothing can be recorded now: {recorded.trouble}")
 
 
 def _place(path: Path) -> str:

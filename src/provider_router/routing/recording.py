@@ -308,7 +308,7 @@ def _tokens(entry: Entry) -> tuple[int | None, int | None, bool]:
         made = -(-len(answer.text) // _LETTERS_PER_TOKEN)
     else:
         made = len(answer) if answer is not None else 0  # of a stream: most backends send each token alone
-    return entry.plan.needs.prompt_floor * _FLOOR_FACTOR, made, True
+    return max(1, entry.plan.needs.prompt_floor * _FLOOR_FACTOR), made, True
 
 
 def _finish(entry: Entry) -> str | None:

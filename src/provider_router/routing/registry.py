@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,17 @@ class _Made:
     view: ProviderView | None = None
     provider: Provider | None = None
     anew: bool = False
+
+
+def _snapshot(configuration: Configuration | None, views: Iterable[ProviderView]) -> Snapshot:
+    active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
+    return Snapshot(
+        revision=configuration.revision if configuration else 0,
+        providers=tuple(sorted(views, key=lambda view: (-view.priority, view.id))),
+        models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
+        active=str(active.value) if active and active.value else None,
+        settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
+    )
 
 
 def _links(configuration: Configuration, id: str) -> tuple[LinkRecord, ...]:
@@ -241,14 +252,16 @@ class ProviderRegistry:
             settings = history_settings(configuration)
             self._writer.follow(settings)
             self.recorder = self._writer if self._history and settings.enabled else None
-        active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
-        self.snapshot = Snapshot(
-            revision=configuration.revision if configuration else 0,
-            providers=tuple(sorted(self._views.values(), key=lambda view: (-view.priority, view.id))),
-            models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
-            active=str(active.value) if active and active.value else None,
-            settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
-        )
+        self.snapshot = _snapshot(configuration, self._views.values())
+
+    def snapshot_of(self, configuration: Configuration) -> Snapshot:
+        """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
+
+        It makes every provider, so it takes a while, and commands that give a secret are run.
+        """
+        values = routing_values(configuration)
+        made = [self._make(configuration, each, values) for each in configuration.providers]
+        return _snapshot(configuration, [each.view for each in made if each.view is not None])
 
     @property
     def recording(self) -> Recording:

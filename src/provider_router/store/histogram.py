@@ -63,14 +63,22 @@ class Histogram:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def percentile(self, share: float) -> float | None:
-        """The duration, in seconds, that this share of all (0 to 1) did not exceed; None where there is none.
+    def percentiles(self, shares: Iterable[float]) -> list[float | None]:
+        """The durations, in seconds, that these shares of all (0 to 1, growing) did not exceed; None if there is none.
 
-        It is off by at most `ERROR`.
+        Each is off by at most `ERROR`.
         """
-        rank = max(1, math.ceil(share * len(self)))
-        for bucket in sorted(self.counts):
-            rank -= self.counts[bucket]
-            if rank <= 0:
-                return LEAST * 2 * GROWTH**bucket / (GROWTH + 1) if bucket else LEAST
-        return None
+        buckets = sorted(self.counts.items())
+        total, passed, at = len(self), 0, -1
+        found: list[float | None] = []
+        for share in shares:
+            rank = max(1, math.ceil(share * total))
+            while passed < rank and at + 1 < len(buckets):
+                at += 1
+                passed += buckets[at][1]
+            found.append(_middle(buckets[at][0]) if buckets else None)
+        return found
+
+
+def _middle(bucket: int) -> float:
+    return LEAST * 2 * GROWTH**bucket / (GROWTH + 1) if bucket else LEAST

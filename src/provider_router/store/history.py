@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from provider_router.errors import StoreError
 from provider_router.store import file
 from provider_router.store.connection import Connection, NoFile
 from provider_router.store.health_notes import HealthNotes
@@ -73,13 +74,23 @@ class History:
         tallies = _tallied(lines)
         if lost:
             tallies.setdefault(Subject(now - now % HOUR), Tally()).lost += lost
+        with self._connection.atomic():
+            self._requests.add(lines, self.sessions.reuse(lines), now=now)
+            self.rollups.add(tallies)
+
+    @property
+    def empty(self) -> bool:
+        """Whether this stands for a file that was not there."""
+        return isinstance(self._connection, NoFile)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written now, or ""."""
         try:
             with self._connection.atomic():
-                self._requests.add(lines, self.sessions.reuse(lines), now=now)
-                self.rollups.add(tallies)
-        except BaseException:
-            self._requests.forget()
-            raise
+                return ""
+        except StoreError as error:
+            return str(error)
 
     @property
     def size(self) -> int:

@@ -8,7 +8,6 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from provider_router.store.connection import Cell, Connection
-from provider_router.store.rollups import HOUR
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PLANS_KNOWN: Final = 1000  # texts in memory
@@ -139,7 +138,7 @@ class Requests:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._plans: dict[str, tuple[int, int]] = {}  # text → its id, and until when nothing is to be said of it
+        self._plans: dict[str, int] = {}  # ids by text
 
     def add(self, lines: Sequence[RequestLine], sessions: Mapping[str, str], *, now: int) -> None:
         """Write requests; the caller holds the transaction.
@@ -155,6 +154,7 @@ class Requests:
         responses: list[Cell] = []
         attempts: list[Cell] = []
         bodies: list[Cell] = []
+        plans: dict[int, str] = {}
         for number, line in enumerate(lines, newest + 1):
             (
                 request_id,
@@ -195,7 +195,7 @@ class Requests:
                 now,
                 provider,
                 failure,
-                self._plan(plan, now),
+                self._plan(plan, plans),
                 seed,
                 revision,
                 prompt_floor,
@@ -238,25 +238,27 @@ class Requests:
                 )
             if request_body is not None or response_body is not None:
                 bodies += (number, request_body, response_body)
+        for key, text in plans.items():
+            self._connection.change(_PLAN, (key, text, now))
         insert = self._connection.insert_many
         insert("requests", _REQUESTS, requests)
         insert("responses", _RESPONSES, responses)
         insert("attempts", _ATTEMPTS, attempts)
         insert("bodies", ("request_id", "request", "response"), bodies)
 
-    def forget(self) -> None:
-        """What was added last was not kept."""
-        self._plans.clear()
-
-    def _plan(self, text: str, now: int) -> int:
-        """The id of a plan, which is the same wherever its text is. That it is used is noted once an hour."""
-        known = self._plans.get(text)
-        if known is not None and now < known[1]:
-            return known[0]
-        key = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)
-        if not self._connection.update("plans", {"id": key, "used_at": now}, key=["id"]):
-            self._connection.insert("plans", {"id": key, "plan": text, "used_at": now})
-        if len(self._plans) > _PLANS_KNOWN:
-            self._plans.clear()
-        self._plans[text] = key, now + HOUR
+    def _plan(self, text: str, used: dict[int, str]) -> int:
+        """The id of a plan: the same wherever its text is."""
+        key = self._plans.get(text)
+        if key is None:
+            if len(self._plans) >= _PLANS_KNOWN:
+                self._plans.clear()
+            key = int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), signed=True)
+            self._plans[text] = key
+        used[key] = text
         return key
+
+
+_PLAN: Final = (
+    "INSERT INTO plans (id, plan, used_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
+    "SET used_at = excluded.used_at WHERE used_at < excluded.used_at - 3600000"  # once an hour is often enough
+)

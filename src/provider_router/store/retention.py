@@ -45,6 +45,14 @@ class Retention:
                 self._leftovers(now)
         return removed
 
+    def rest(self) -> None:
+        """Remove what is no request: sums, and sessions and plans of which no request is left."""
+        with self._connection.atomic():
+            self._connection.change("DELETE FROM rollups")
+            for table, column in (("sessions", "session_id"), ("plans", "plan_id")):
+                needed = f"SELECT 1 FROM requests WHERE {column} = {table}.id"  # noqa: S608 - our names
+                self._connection.change(f"DELETE FROM {table} WHERE NOT EXISTS ({needed})")  # noqa: S608
+
     def _leftovers(self, now: int) -> None:
         """What no request needs any more, and sums that are too old."""
         row = self._connection.row("SELECT created_at FROM requests ORDER BY id LIMIT 1")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from provider_router.limits import SESSION_REUSE
 from provider_router.store.connection import Connection
-
-if TYPE_CHECKING:
-    from provider_router.store.requests import RequestLine
+from provider_router.store.requests import RequestLine, moment
 
 
 @frozen(kw_only=True)
@@ -41,6 +38,22 @@ class Sessions:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def list(self, *, limit: int) -> tuple[SessionRecord, ...]:
+        """The sessions, the one that was used last first."""
+        rows = self._connection.rows("SELECT * FROM sessions ORDER BY last_accessed DESC, id LIMIT ?", (limit,))
+        return tuple(
+            SessionRecord(
+                id=row["id"],
+                name=row["chat_id"],
+                requests=row["message_count"] or 0,
+                created_at=moment(row["created_at"]),
+                last_accessed=moment(row["last_accessed"]),
+                expires_at=moment(row["expires_at"]),
+                first_user_message=row["first_user_message"],
+            )
+            for row in rows
+        )
 
     def reuse(self, lines: Sequence[RequestLine]) -> dict[str, str]:
         """The session of each name in these requests: one that has not ended, or a new one.
