@@ -20,7 +20,7 @@ from benchmarks.measure import QUICK, THOROUGH, Effort, Row
 from benchmarks.upstream import upstream
 from provider_router import Admin, AsyncRouter, History, home
 from provider_router.chat import ChatRequest, ChatResponse
-from provider_router.errors import Attempt
+from provider_router.errors import Attempt, Failure
 from provider_router.routing.driver import new_request_id
 from provider_router.routing.history_writer import HistoryWriter
 from provider_router.routing.plan import Candidate, Needs, Plan
@@ -72,7 +72,9 @@ class Ended:
         first, second, *_ = plan.candidates
         self.attempts = [Attempt(provider=first.provider, model=first.model, started=0.0, duration=took)]
         if random.random() < 0.05:
-            failed = Attempt(provider=second.provider, model=second.model, started=0.0, duration=0.01, status=500)
+            failed = Attempt(
+                provider=second.provider, model=second.model, started=0.0, duration=0.01, failure=Failure.SERVER
+            )
             self.attempts.insert(0, failed)
 
 
@@ -172,10 +174,11 @@ def looking_back(count: int, effort: Effort) -> Iterator[Row]:
             "stats of 24 h (goal: 5,000 µs)": lambda history: history.stats(since="24h"),
             "stats of 24 h by provider and model": lambda history: history.stats(since="24h", by="provider"),
             "the last 50": lambda history: history.list(limit=50),
-            "the last 50 of one provider that failed": lambda history: history.list(limit=50, failure="any"),
+            "the last 50 in which something failed": lambda history: history.list(limit=50, failure="any"),
             "one trail": lambda history: history.show(last),
         }
         with History(database) as history:
+            assert history.list(limit=1)  # opened, and the plan of the query known
             for name, ask in questions.items():
                 taken = []
                 for _ in range(effort.turns):

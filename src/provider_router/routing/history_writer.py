@@ -183,7 +183,8 @@ class HistoryWriter:
                 self.notes.exchange(self._opened(), now=self._now())
             if time.monotonic() >= self._prune_at and self._history is not None and not self._closed:
                 self._prune(self._history)
-            self._trouble = ""
+            if self._lost == self._told:  # else the file has not been written since
+                self._trouble = ""
         except StoreError as error:
             self._close_file()
             self._pruning = False

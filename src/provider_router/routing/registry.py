@@ -266,7 +266,9 @@ class ProviderRegistry:
     @property
     def recording(self) -> Recording:
         """How the recording of requests goes, or went until all was closed."""
-        return self._writer.state if self._writer is not None else self._recorded
+        if self._writer is None:
+            return self._recorded
+        return evolve(self._writer.state, enabled=self.recorder is not None)
 
     def masks(self, plan: Plan) -> list[Callable[[str], str]]:
         """What takes the secrets of a plan's first providers out of a text."""

@@ -134,6 +134,7 @@ class Router:
         self._make = lambda: first.pop() if first else AsyncRouter(database, providers=providers, **options)
         self._loop: _Loop | None = None
         self._lock = threading.Lock()
+        self._recording = Recording()
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -152,6 +153,7 @@ class Router:
                 self._finalizer.detach()
         if loop is not None:
             loop.close()
+            self._recording = loop.router.recording
 
     def chat(self, prompt: Prompt | ChatRequest, **options: Unpack[CallOptions]) -> ChatResponse:
         """See `AsyncRouter.chat`."""
@@ -215,7 +217,8 @@ class Router:
     @property
     def recording(self) -> Recording:
         """See `AsyncRouter.recording`."""
-        return self._running().router.recording
+        loop = self._loop
+        return self._recording if loop is None or loop.process != os.getpid() else loop.router.recording
 
     def health(self) -> list[ProviderHealth]:
         """See `AsyncRouter.health`."""
