@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from provider_router.limits import parse_duration
 from provider_router.store import History as HistoryFile
 from provider_router.store import exists
 from provider_router.store.requests import milliseconds, moment
-from provider_router.store.rollups import HOUR, Tally
+from provider_router.store.rollups import HOUR, Subject, Tally
 from provider_router.store.sessions import SessionRecord
 from provider_router.store.trails import Filter, RequestRecord, Trail
 
@@ -235,19 +235,21 @@ class History:
         end = _moment(until) or datetime.now(UTC)
         first, last = _hour(_moment(since) or datetime.fromtimestamp(0, UTC)), _hour(end)
         total, rows = Tally(), dict[tuple[str | None, str | None], Tally]()
+        calls = provider is not None or model is not None  # of a part there are calls, of everything requests
         rollups = self._file.rollups
-        if provider is None and model is None:
-            for _, tally in rollups.read(first, last + HOUR, overall=True):
-                total.merge(tally)
-        if by is not None or provider is not None or model is not None:
-            for subject, tally in rollups.read(first, last + HOUR):
-                if provider not in (None, subject.provider) or model not in (None, subject.model):
-                    continue
-                if provider is not None or model is not None:
-                    total.merge(tally)
+
+        def tallies(subject: Subject) -> Iterator[Tally]:
+            if provider in (None, subject.provider) and model in (None, subject.model):
+                if calls:
+                    yield total
                 if by is not None:
                     key = (subject.provider if "provider" in by else None, subject.model if "model" in by else None)
-                    rows.setdefault(key, Tally()).merge(tally)
+                    yield rows.setdefault(key, Tally())
+
+        if not calls:
+            rollups.join(first, last + HOUR, lambda _: (total,), overall=True)
+        if calls or by is not None:
+            rollups.join(first, last + HOUR, tallies)
         found = sorted(rows.items(), key=lambda row: (-row[1].requests, row[0][0] or "", row[0][1] or ""))
         return Statistics(
             since=moment(first),

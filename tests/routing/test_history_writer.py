@@ -292,7 +292,7 @@ def test_a_kill_at_any_moment_costs_at_most_what_was_not_written_yet(tmp_path: P
                 writer.start()
                 told = 0
                 while True:
-                    record(writer, 50)
+                    record(writer, 10)
                     threading.Event().wait(0.002)
                     if (now := writer.state.written) > told:
                         told = now
@@ -300,7 +300,7 @@ def test_a_kill_at_any_moment_costs_at_most_what_was_not_written_yet(tmp_path: P
             finally:
                 os._exit(1)
         os.close(writing)
-        threading.Event().wait(chance.uniform(0.05, 0.35))
+        threading.Event().wait(chance.uniform(0.01, 0.2))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         with os.fdopen(reading, "rb") as pipe:

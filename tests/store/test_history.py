@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provider_router.errors import AlreadyExists, StoreError
@@ -68,6 +69,13 @@ def line(number: int = 0, **fields: Any) -> RequestLine:
         "attempts": (attempt(prompt_tokens=10, completion_tokens=20),),
     }
     return RequestLine(**{**known, **fields})
+
+
+def sums(history: History, *, overall: bool = False) -> dict[Subject, Tally]:
+    """Every sum that there is."""
+    found: dict[Subject, Tally] = {}
+    history.rollups.join(0, 2 * NOW, lambda key: (found.setdefault(key, Tally()),), overall=overall)
+    return found
 
 
 @pytest.fixture
@@ -168,7 +176,7 @@ def test_an_id_that_is_there_already_is_refused_with_its_whole_batch(history: Hi
     with pytest.raises(AlreadyExists):
         history.record([line(2), line(1)], now=NOW)
     assert [1] == ids(history)
-    assert 1 == sum(tally.requests for _, tally in history.rollups.read(0, NOW + HOUR, overall=True))
+    assert 1 == sums(history, overall=True)[Subject(NOW)].requests
 
 
 def test_a_session_is_used_again_for_half_an_hour_after_its_last_request_and_then_begins_anew(history: History) -> None:
@@ -207,7 +215,7 @@ def test_the_sums_of_an_hour_tell_of_everything_and_of_each_model_at_each_provid
     for batch in batches:
         history.record(batch, now=NOW)
     history.record([], now=NOW, lost=4)
-    whole = dict(history.rollups.read(NOW, NOW + HOUR, overall=True))[Subject(NOW)]
+    whole = sums(history, overall=True)[Subject(NOW)]
     assert (3, 2, 1, 4, 10, 25, 0.5) == (
         whole.requests,
         whole.answered,
@@ -218,34 +226,34 @@ def test_the_sums_of_an_hour_tell_of_everything_and_of_each_model_at_each_provid
         whole.cost,
     )
     assert ({"auth": 1}, Histogram.of([0.5, 3.0])) == (whole.failures, whole.latency)
-    parts = {(subject.provider, subject.model): tally for subject, tally in history.rollups.read(NOW, NOW + HOUR)}
-    desk, loft = parts["desk", "m"], parts["loft", "m"]
+    parts = sums(history)
+    desk, loft = parts[Subject(NOW, "desk", "m")], parts[Subject(NOW, "loft", "m")]
     assert (3, 1, 1, {"server": 1, "auth": 1}) == (desk.requests, desk.answered, desk.absorbed, desk.failures)
     assert (1, 1, 0, 0.5, Histogram.of([2.0])) == (loft.requests, loft.answered, loft.absorbed, loft.cost, loft.latency)
-    assert [Subject(NOW), Subject(NOW + HOUR)] == [key for key, _ in history.rollups.read(0, NOW * 2, overall=True)]
+    assert [Subject(NOW), Subject(NOW + HOUR)] == sorted(sums(history, overall=True))
 
 
-COUNTS = st.integers(min_value=0, max_value=10**9)
-TALLIES = st.builds(
-    Tally,
-    requests=COUNTS,
-    answered=COUNTS,
-    absorbed=COUNTS,
-    prompt_tokens=COUNTS,
-    failures=st.dictionaries(st.sampled_from(["auth", "server", "connect"]), st.integers(1, 9)),
-    latency=st.lists(st.floats(0.001, 100), max_size=5).map(Histogram.of),
-)
+CALLS = st.tuples(st.booleans(), st.sampled_from(["desk", "loft"]), st.floats(0.001, 9))
 
 
-@given(TALLIES, TALLIES, TALLIES)
-def test_sums_are_the_same_however_they_are_joined(one: Tally, two: Tally, three: Tally) -> None:
-    def joined(*parts: Tally) -> Tally:
-        whole = Tally()
-        for part in parts:
-            whole.merge(part)
-        return whole
-
-    assert joined(joined(one, two), three) == joined(one, joined(three, two))
+@settings(max_examples=6)  # each makes two files
+@given(st.lists(st.lists(CALLS, max_size=5), max_size=4))
+def test_the_sums_are_the_same_however_the_requests_came_in_batches(
+    batches: list[list[tuple[bool, str, float]]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        one, other = (History.open(Path(folder) / name) for name in ("one.db", "other.db"))
+        lines = [
+            line(number, duration=took, failure=None if good else "auth", attempts=(attempt(who, duration=took),))
+            for number, (good, who, took) in enumerate(each for batch in batches for each in batch)
+        ]
+        with one, other:
+            one.record(lines, now=NOW)
+            left = iter(lines)
+            for batch in batches:
+                other.record([next(left) for _ in batch], now=NOW)
+            assert sums(one) == sums(other)
+            assert len(lines) == sums(one, overall=True).get(Subject(NOW), Tally()).requests
 
 
 def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, tmp_path: Path) -> None:
@@ -259,7 +267,7 @@ def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, 
         left = [raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("responses", "attempts", "bodies")]
     raw.close()
     assert [1, 1, 0] == left
-    assert many + 1 == sum(tally.requests for _, tally in history.rollups.read(0, NOW * 2, overall=True))
+    assert many + 1 == sum(tally.requests for tally in sums(history, overall=True).values())
 
 
 def test_numbers_are_never_given_twice(history: History) -> None:
@@ -288,7 +296,7 @@ def test_sessions_of_which_nothing_is_left_go_and_old_sums_too(history: History)
     while history.retention.step(before=late, now=late):
         pass
     assert () == history.sessions.list(limit=9)
-    assert [] == list(history.rollups.read(0, late, overall=True))
+    assert {} == sums(history, overall=True)
 
 
 def test_a_history_of_the_first_schema_is_brought_up_with_its_notes(tmp_path: Path) -> None:

@@ -38,7 +38,15 @@ class Histogram:
     @classmethod
     def read(cls, blob: bytes | None) -> Histogram:
         """From what `blob` gave; None is an empty one."""
-        return cls(dict(_PAIR.iter_unpack(blob or b"")))
+        histogram = cls()
+        histogram.take(blob)
+        return histogram
+
+    def take(self, blob: bytes | None) -> None:
+        """Count what another has counted, from what its `blob` gave."""
+        counts = self.counts
+        for bucket, count in _PAIR.iter_unpack(blob or b""):
+            counts[bucket] = counts.get(bucket, 0) + count
 
     def blob(self) -> bytes:
         """Ten bytes for each bucket in use: its number and its count."""

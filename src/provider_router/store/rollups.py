@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from attrs import define, field
@@ -52,21 +52,6 @@ class Tally:
     latency: Histogram = field(factory=Histogram)
     first_delta: Histogram = field(factory=Histogram)
 
-    def merge(self, other: Tally) -> None:
-        """Add the other's sums."""
-        self.requests += other.requests
-        self.answered += other.answered
-        self.absorbed += other.absorbed
-        self.lost += other.lost
-        self.prompt_tokens += other.prompt_tokens
-        self.completion_tokens += other.completion_tokens
-        self.estimated += other.estimated
-        self.cost += other.cost
-        for name, count in other.failures.items():
-            self.failures[name] = self.failures.get(name, 0) + count
-        self.latency.merge(other.latency)
-        self.first_delta.merge(other.first_delta)
-
 
 _SUMS: Final = (
     "requests",
@@ -93,19 +78,20 @@ class Rollups:
         """Join sums to those that are there; the caller holds the transaction."""
         for subject, tally in tallies.items():
             if row := self._connection.row(_ONE, subject):
-                tally.merge(_tally(row))
+                _take(tally, row)
             sums = [getattr(tally, name) for name in _SUMS]
             failures = json.dumps(tally.failures, separators=(",", ":"))
             self._connection.change(
                 _REPLACE, (*subject, *sums, failures, tally.latency.blob(), tally.first_delta.blob())
             )
 
-    def read(self, since: int, until: int, *, overall: bool = False) -> Iterator[tuple[Subject, Tally]]:
-        """The sums of the hours that begin in this span (its end left out), oldest first.
+    def join(self, since: int, until: int, to: Callable[[Subject], Iterable[Tally]], *, overall: bool = False) -> None:
+        """Add the sums of the hours that begin in a span (its end left out).
 
         Args:
             since: milliseconds since 1970.
             until: milliseconds since 1970.
+            to: the tallies that the sums of a subject are added to.
             overall: those of everything together, instead of those by provider and model.
         """
         sql = (
@@ -113,8 +99,9 @@ class Rollups:
             if overall
             else "SELECT * FROM rollups WHERE hour >= ? AND hour < ? AND provider <> ''"
         )
-        for row in self._connection.rows(f"{sql} ORDER BY hour", (since, until)):
-            yield Subject(row["hour"], row["provider"], row["model"]), _tally(row)
+        for row in self._connection.rows(sql, (since, until)):
+            for tally in to(Subject(row["hour"], row["provider"], row["model"])):
+                _take(tally, row)
 
     def prune(self, before: int) -> None:
         """Remove the hours that began before this moment (milliseconds since 1970)."""
@@ -122,10 +109,12 @@ class Rollups:
             self._connection.delete("rollups", {"hour": row["hour"]})
 
 
-def _tally(row: sqlite3.Row) -> Tally:
-    return Tally(
-        **{name: row[name] for name in _SUMS},
-        failures=json.loads(row["failures"]),
-        latency=Histogram.read(row["latency"]),
-        first_delta=Histogram.read(row["first_delta"]),
-    )
+def _take(tally: Tally, row: sqlite3.Row) -> None:
+    """Add a row's sums."""
+    for name in _SUMS:
+        setattr(tally, name, getattr(tally, name) + row[name])
+    if row["failures"] != "{}":
+        for name, count in json.loads(row["failures"]).items():
+            tally.failures[name] = tally.failures.get(name, 0) + count
+    tally.latency.take(row["latency"])
+    tally.first_delta.take(row["first_delta"])
