@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from attrs import frozen
 
 from provider_router import home
+from provider_router.configuration.moments import When, moment_of
 from provider_router.errors import ConfigError, DatabaseNotWritable, StoreError
-from provider_router.limits import parse_duration
 from provider_router.store import History as HistoryFile
 from provider_router.store import exists
 from provider_router.store.requests import milliseconds, moment
@@ -26,12 +25,8 @@ if TYPE_CHECKING:
     from provider_router.routing.plan import Plan
     from provider_router.store import Configuration
 
-When = datetime | timedelta | str | None
-"""A moment, how long ago it was, or a text of either: `2026-01-31 14:00`, `90m`, `24h`, `7d`."""
 By = Literal["provider", "model", "provider-model"]
 
-_LONG: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w)\s*\Z")
-_DAYS: Final[Mapping[str, int]] = {"d": 1, "w": 7}
 _SHARES: Final[Mapping[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
@@ -157,8 +152,8 @@ class History:
             StoreError: the file cannot be read.
         """
         which = Filter(
-            since=_moment(since),
-            until=_moment(until),
+            since=moment_of(since),
+            until=moment_of(until),
             provider=provider,
             model=model,
             failure=failure,
@@ -232,8 +227,8 @@ class History:
             ValueError: for a moment that cannot be read.
             StoreError: the file cannot be read.
         """
-        end = _moment(until) or datetime.now(UTC)
-        first, last = _hour(_moment(since) or datetime.fromtimestamp(0, UTC)), _hour(end)
+        end = moment_of(until) or datetime.now(UTC)
+        first, last = _hour(moment_of(since) or datetime.fromtimestamp(0, UTC)), _hour(end)
         total, rows = Tally(), dict[tuple[str | None, str | None], Tally]()
         calls = provider is not None or model is not None  # of a part there are calls, of everything requests
         rollups = self._file.rollups
@@ -268,7 +263,7 @@ class History:
             ValueError: for a moment that cannot be read.
             StoreError: the file cannot be written now.
         """
-        before = _moment(older_than)
+        before = moment_of(older_than)
         if before is None:
             raise ValueError("older_than: say which requests are to go, such as 30d")
         return self._remove(milliseconds(before))
@@ -340,29 +335,6 @@ class History:
             except StoreError:  # in use by others, or no room for the copy: what comes will take the room
                 pass
         return removed
-
-
-def _moment(when: When) -> datetime | None:
-    if when is None:
-        return None
-    if isinstance(when, str):
-        when = _read(when)
-    if isinstance(when, timedelta):
-        when = datetime.now(UTC) - when
-    return when.astimezone(UTC)
-
-
-def _read(text: str) -> datetime | timedelta:
-    if found := _LONG.match(text):
-        return timedelta(days=float(found[1]) * _DAYS[found[2]])
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    try:
-        return timedelta(seconds=parse_duration(text))
-    except ValueError:
-        raise ValueError(f"{text!r} is no moment: write 90m, 24h, 7d or 2026-01-31 14:00") from None
 
 
 def _hour(at: datetime) -> int:

@@ -86,7 +86,7 @@ def entry_of(
     attempts = machine.attempts
     failure = error = kept = None
     wanted: Sequence[Mask] = ()
-    if machine.error is not None or machine.left:
+    if machine.error is not None or machine.left or answer is None:
         failure, error = _outcome(machine)
         wanted = masks(machine.plan)
     if bodies != "off" and (bodies == "all" or failure is not None or len(attempts) > 1):
@@ -119,7 +119,7 @@ def _outcome(machine: Failover) -> tuple[str, str | None]:
     """The class of a failure, and what is said of it. Two classes are no provider's: `deadline` and `nobody`."""
     error = machine.error
     if error is None:
-        return Failure.CANCELLED.value, None
+        return (Failure.CANCELLED if machine.left else Failure.CRASHED).value, None
     return failure_class(error), str(error.args[0]) if error.args else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,10 @@ from provider_router.routing.plan import Plan
 from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.routing.views import (
     broken_view,
-    environment_values,
     history_settings,
-    model_view,
     provider_view,
-    routing_settings,
     routing_values,
+    snapshot_view,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from provider_router.routing.history_writer import HistoryWriter
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
-
-ACTIVE_PROVIDER = "active_provider"
 
 _MASKED = 20  # providers whose secrets are looked for in what a request's history is to hold
 
@@ -64,17 +60,6 @@ class _Made:
     view: ProviderView | None = None
     provider: Provider | None = None
     anew: bool = False
-
-
-def _snapshot(configuration: Configuration | None, views: Iterable[ProviderView]) -> Snapshot:
-    active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
-    return Snapshot(
-        revision=configuration.revision if configuration else 0,
-        providers=tuple(sorted(views, key=lambda view: (-view.priority, view.id))),
-        models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
-        active=str(active.value) if active and active.value else None,
-        settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
-    )
 
 
 def _links(configuration: Configuration, id: str) -> tuple[LinkRecord, ...]:
@@ -252,7 +237,7 @@ class ProviderRegistry:
             settings = history_settings(configuration)
             self._writer.follow(settings)
             self.recorder = self._writer if self._history and settings.enabled else None
-        self.snapshot = _snapshot(configuration, self._views.values())
+        self.snapshot = snapshot_view(configuration, self._views.values())
 
     def snapshot_of(self, configuration: Configuration) -> Snapshot:
         """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
@@ -261,7 +246,7 @@ class ProviderRegistry:
         """
         values = routing_values(configuration)
         made = [self._make(configuration, each, values) for each in configuration.providers]
-        return _snapshot(configuration, [each.view for each in made if each.view is not None])
+        return snapshot_view(configuration, [each.view for each in made if each.view is not None])
 
     @property
     def recording(self) -> Recording:

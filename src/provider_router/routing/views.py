@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,19 @@ from provider_router.chat import Capability
 from provider_router.errors import ConfigError
 from provider_router.limits import ROUTING, Limits
 from provider_router.providers.provider import Provider
-from provider_router.routing.snapshot import HistorySettings, ModelView, ProviderLink, ProviderView, RoutingSettings
+from provider_router.routing.snapshot import (
+    HistorySettings,
+    ModelView,
+    ProviderLink,
+    ProviderView,
+    RoutingSettings,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
     from provider_router.store import Configuration, LinkRecord, ModelRecord, ProviderRecord
+
+ACTIVE_PROVIDER = "active_provider"
 
 _LIMIT_OPTIONS = {
     "timeout": "timeout",
@@ -109,6 +118,18 @@ def link_view(link: LinkRecord, offered: frozenset[Capability]) -> ProviderLink:
 
 def model_view(record: ModelRecord) -> ModelView:
     return ModelView(id=record.id, alias_of=record.alias_of, fallbacks=record.fallbacks, zone=record.zone)
+
+
+def snapshot_view(configuration: Configuration | None, views: Iterable[ProviderView]) -> Snapshot:
+    """What plans are made from, of these views of its providers."""
+    active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
+    return Snapshot(
+        revision=configuration.revision if configuration else 0,
+        providers=tuple(sorted(views, key=lambda view: (-view.priority, view.id))),
+        models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
+        active=str(active.value) if active and active.value else None,
+        settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
+    )
 
 
 def environment_values() -> dict[str, Any]:
