@@ -185,6 +185,7 @@ def test_a_queue_that_is_full_takes_no_more(tmp_path: Path) -> None:
     assert (10_000, 20) == (writer.state.waiting, writer.state.lost)
 
 
+@pytest.mark.posix
 def test_a_file_that_was_deleted_meanwhile_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "h.db"
     writer = HistoryWriter(path, share_health=False)

@@ -169,6 +169,8 @@ class HistoryWriter:
         self._turn()
         self._forget(len(self._held) + len(self._queue))
         self._close_file()
+        if self._lost > self._told:
+            log.warning("%d requests could not be recorded", self._lost - self._told)
 
     def _turn(self) -> None:
         """One look at everything that is to be done."""
@@ -216,17 +218,17 @@ class HistoryWriter:
         try:
             history.record(self._held, now=self._now(), lost=untold)
             self._written += len(self._held)
+            self._told += untold
+            self._held.clear()
         except ConfigError:  # one of them is nothing that can be kept, such as half a character in a name
-            for line in self._held:
+            while self._held:
                 try:
-                    history.record([line], now=self._now())
+                    history.record(self._held[:1], now=self._now())
                     self._written += 1
                 except ConfigError as error:
                     self._dropped += 1
-                    log.warning("the request %s is not recorded: %s", line.request_id, error)
-            untold = 0
-        self._told += untold
-        self._held.clear()
+                    log.warning("the request %s is not recorded: %s", self._held[0].request_id, error)
+                del self._held[0]
 
     def _prune(self, history: History) -> None:
         now = self._now()
