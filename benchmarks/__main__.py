@@ -14,12 +14,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import calls, many, peers, recovery, starts
+from benchmarks import calls, history, many, peers, recovery, starts
 from benchmarks.measure import QUICK, THOROUGH, Row
 from benchmarks.upstream import upstream
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "speed.md"
-PARTS = {"calls": calls, "starts": starts, "many": many, "recovery": recovery, "peers": peers}
+PARTS = {
+    "calls": calls,
+    "starts": starts,
+    "many": many,
+    "history": history,
+    "recovery": recovery,
+    "peers": peers,
+}
 HEAD = """\
 # Speed
 

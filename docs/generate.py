@@ -32,7 +32,7 @@ from provider_router.providers.hookspecs import register_providers
 from provider_router.providers.provider import Provider
 from provider_router.routing.health import Effect
 from provider_router.routing.table import TABLE
-from provider_router.store import Store
+from provider_router.store import History, Store
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -419,15 +419,20 @@ def admin_nouns() -> str:
 
 def results() -> str:
     from provider_router.errors import Attempt, Skipped
+    from provider_router.history import HistoryState, Percentiles, Statistics, Sums
     from provider_router.routing.plan import Candidate, Plan
     from provider_router.routing.router import CheckResult, ProviderHealth
+    from provider_router.routing.snapshot import Recording
     from provider_router.routing.stream import AsyncChatStream
+    from provider_router.store.sessions import SessionRecord
+    from provider_router.store.trails import AttemptRecord, RequestRecord, Trail
 
-    values = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth)
+    values = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth, Recording)
+    looked_back = (RequestRecord, AttemptRecord, Trail, SessionRecord, Statistics, Sums, Percentiles, HistoryState)
     stream = "".join(f"\n\n{_member('stream', *each)}" for each in _members(AsyncChatStream))
     return "\n\n".join(
         [
-            *(described(cls.__name__, cls, members=False) for cls in values),
+            *(described(cls.__name__, cls, members=False) for cls in (*values, *looked_back)),
             f"### AsyncChatStream, ChatStream\n\n{prose(AsyncChatStream)}{stream}",
         ]
     )
@@ -442,25 +447,25 @@ def plugin_names() -> str:
 
 
 def schema() -> dict[str, list[tuple[str, ...]]]:
-    """The columns of every table of a fresh store."""
+    """The columns of every table of a fresh store and a fresh history."""
+    found: dict[str, list[tuple[str, ...]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fresh.db"
-        Store.open(path).close()
-        connection = sqlite3.connect(path)
-        try:
-            names = [
-                name
-                for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
-                if not name.startswith(("sqlite_", "_"))
-            ]
-            return {name: list(_columns(connection, name)) for name in names}
-        finally:
-            connection.close()
+        for kind in (Store, History):
+            path = Path(folder) / f"{kind.__name__}.db"
+            kind.open(path).close()
+            connection = sqlite3.connect(path)
+            try:
+                tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
+                names = [name for (name,) in tables if not name.startswith(("sqlite_", "_"))]
+                found |= {name: list(_columns(connection, name)) for name in names}
+            finally:
+                connection.close()
+    return found
 
 
 def _columns(connection: sqlite3.Connection, name: str) -> Iterator[tuple[str, ...]]:
     refers = {
-        row[3]: f"refers to `{row[2]}.{row[4]}`, removed with it"
+        row[3]: f"refers to `{row[2]}.{row[4]}`, {'removed' if row[6] == 'CASCADE' else 'emptied'} with it"
         for row in connection.execute(f"PRAGMA foreign_key_list({name})")
     }
     for _, column, kind, not_null, default, key in connection.execute(f"PRAGMA table_info({name})"):

@@ -15,8 +15,8 @@ from provider_router import plugin
 
 PUBLIC = [
     *("Admin", "AsyncRouter", "AuthenticationFailed", "ChatChunk", "ChatRequest", "ChatResponse", "ConfigError"),
-    *("DeadlineExceeded", "Limits", "NoCandidates", "ProviderError", "ProviderRouterError", "RateLimited", "Router"),
-    *("StoreError", "StreamInterrupted", "assistant", "image", "system", "tool", "user"),
+    *("DeadlineExceeded", "History", "Limits", "NoCandidates", "ProviderError", "ProviderRouterError", "RateLimited"),
+    *("Router", "StoreError", "StreamInterrupted", "assistant", "image", "system", "tool", "user"),
 ]
 FOR_PLUGINS = [
     *("CONTRACT", "FIRST_TOKEN_LOCAL", "Capability", "ChatChunk", "ChatRequest", "ChatResponse", "Checked"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         StoreError,
         StreamInterrupted,
     )
+    from provider_router.history import History
     from provider_router.limits import Limits
     from provider_router.routing.router import AsyncRouter
     from provider_router.routing.sync import Router
@@ -30,6 +31,7 @@ _HOMES = {
     "ChatResponse": ".chat",
     "ConfigError": ".errors",
     "DeadlineExceeded": ".errors",
+    "History": ".history",
     "Limits": ".limits",
     "NoCandidates": ".errors",
     "ProviderError": ".errors",
@@ -54,6 +56,7 @@ __all__ = [
     "ChatResponse",
     "ConfigError",
     "DeadlineExceeded",
+    "History",
     "Limits",
     "NoCandidates",
     "ProviderError",

@@ -79,7 +79,7 @@ async def run_drill(
     """
     if fault not in DRILLS:
         raise ValueError(f"fault: {fault!r} is not one of {', '.join(DRILLS)}")
-    async with AsyncRouter(database, share_health=False) as router:
+    async with AsyncRouter(database, share_health=False, history=False) as router:
         await router.plan(model)  # an unknown model is told before anything is started
         faulty = FAULTS[DRILLS[fault]].backend()
         backend = await anyio.to_thread.run_sync(faulty.__enter__)

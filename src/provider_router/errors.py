@@ -69,8 +69,9 @@ def duration_text(seconds: float) -> str:
 class Attempt:
     """One upstream call and how it ended.
 
-    `started` and `duration` are seconds, the first counted from the start of the request. `failure` is None
-    for the attempt that answered; `detail` says the failure in a word or two (`refused`, `HTTP 503`).
+    `started` and `duration` are seconds, the first counted from the start of the request; so is `first_delta`, from
+    the start of the attempt to the first meaningful delta of a stream. `failure` is None for the attempt that answered;
+    `detail` says the failure in a word or two (`refused`, `HTTP 503`).
     """
 
     provider: str
@@ -81,6 +82,7 @@ class Attempt:
     status: int | None = None
     detail: str = ""
     retry_after: float | None = None
+    first_delta: float | None = None
 
     def __str__(self) -> str:
         outcome = "ok" if self.failure is None else self.detail or str(self.failure)

@@ -62,6 +62,21 @@ SPEED_MEMORY: Final = 30.0  # a good moment outweighs a bad one of so long ago (
 AFFINITY_MEMORY: Final = 300.0  # a conversation stays where it was served, even away from home (strategy `affinity`)
 MODEL_LIST_CACHE: Final = 60.0  # the backend's model list, where a default model is taken from it
 
+# The history
+
+FLUSH_SECONDS: Final = 0.1  # longest time that what has been recorded waits for company
+FLUSH_ROWS: Final = 500  # so many together are written at once
+QUEUE_ROWS: Final = 10_000  # so many wait at most for a slow disk; what comes then is lost, and counted
+LOCKED_SECONDS: Final = 10.0  # a batch is kept for so long while another process holds the file
+SESSION_REUSE: Final = 1800.0  # a session's name means the same session until it was silent for so long
+HISTORY_DAYS: Final = 30  # requests are kept
+HISTORY_BYTES: Final = 1024**3  # of the history's file; beyond it the oldest requests go
+ROLLUP_DAYS: Final = 400  # the sums of the hours are kept
+PRUNE_SECONDS: Final = 60.0  # between two looks for what is too old or too much
+PRUNE_ROWS: Final = 500  # removed in one step, so that nobody waits for it
+BODY_LETTERS: Final = 256 * 1024  # longest body that is kept whole
+BODIES: Final = ("off", "errors", "all")
+
 
 @frozen(kw_only=True)
 class Limits:

@@ -71,7 +71,7 @@ async def test_it_serves_what_the_file_says_and_the_next_request_obeys_a_change(
     file: Path, backends: tuple[Backend, Backend], prouter_home: Path
 ) -> None:
     write(file, text(backends))
-    async with AsyncRouter(share_health=False) as router:
+    async with AsyncRouter(share_health=False, history=False) as router:
         assert "from desk" == (await router.chat("hi")).text
         kept = router.registry.get("desk")
         write(file, text(backends, first="loft"))

@@ -18,7 +18,7 @@ from provider_router.providers.plugins import Plugins
 from provider_router.routing.breaker import State
 from provider_router.routing.health import Effect, Health, Key
 from provider_router.routing.hints import Hints, Note
-from provider_router.routing.note_exchange import NoteExchange
+from provider_router.routing.history_writer import HistoryWriter
 from provider_router.store import HealthNoteRecord, History
 
 KEY = Key("desk", "http://desk:1", "m")
@@ -174,16 +174,16 @@ async def until(holds: Callable[[], bool]) -> None:
 
 async def test_an_exchange_tells_and_hears(tmp_path: Path) -> None:
     path = tmp_path / "router.history.db"
-    one, two = NoteExchange(path, every=0.05), NoteExchange(path, every=0.05)
+    one, two = HistoryWriter(path, every=0.05), HistoryWriter(path, every=0.05)
     one.start()
     two.start()
     try:
         far = note(until=4e9, at=1e9)
-        one.tell((far,))
-        await until(lambda: two.heard == (far,))
-        assert one.heard == ()
-        one.tell(())
-        await until(lambda: two.heard == ())
+        one.notes.tell((far,))
+        await until(lambda: two.notes.heard == (far,))
+        assert one.notes.heard == ()
+        one.notes.tell(())
+        await until(lambda: two.notes.heard == ())
     finally:
         one.close()
         two.close()
@@ -193,15 +193,15 @@ async def test_an_exchange_tells_and_hears(tmp_path: Path) -> None:
 def test_what_was_written_before_the_clock_was_set_back_is_not_heard(tmp_path: Path) -> None:
     """Else a good test of an hour to come would end, at every reading, whatever is held against its provider."""
     path = tmp_path / "router.history.db"
-    exchanges = {wall: NoteExchange(path, wall=lambda wall=wall: wall) for wall in (1_000_000.0, 1_003_600.0)}
+    exchanges = {wall: HistoryWriter(path, wall=lambda wall=wall: wall) for wall in (1_000_000.0, 1_003_600.0)}
     early, late = exchanges.values()
-    late.tell((note(scope="test", until=1_003_660.0, at=1_003_600.0),))
-    early.tell((note(until=1_000_060.0, at=1_000_000.0),))
+    late.notes.tell((note(scope="test", until=1_003_660.0, at=1_003_600.0),))
+    early.notes.tell((note(until=1_000_060.0, at=1_000_000.0),))
     for exchange in (late, early, late):
         exchange.start()
         exchange.close()
-    assert early.heard == ()
-    assert late.heard == ()
+    assert early.notes.heard == ()
+    assert late.notes.heard == ()
 
 
 def test_a_file_that_cannot_be_written_is_told_once_and_harms_nothing(
@@ -209,12 +209,12 @@ def test_a_file_that_cannot_be_written_is_told_once_and_harms_nothing(
 ) -> None:
     path = tmp_path / "router.history.db"
     path.write_text("this is no database, and will not be one " * 50)
-    exchange = NoteExchange(path, every=0.01)
-    exchange.start()
-    exchange.tell((note(),))
-    exchange.close()
-    assert exchange.heard == ()
-    assert len([message for message in caplog.messages if "not exchanged" in message]) == 1
+    writer = HistoryWriter(path, every=0.01)
+    writer.start()
+    writer.notes.tell((note(),))
+    writer.close()
+    assert writer.notes.heard == ()
+    assert len([message for message in caplog.messages if "is not written" in message]) == 1
 
 
 async def test_a_second_process_asks_a_dead_provider_last_and_checks_it_first(tmp_path: Path, quick: Any) -> None:
@@ -257,6 +257,6 @@ async def test_a_router_that_does_not_share_leaves_no_notes(tmp_path: Path, quic
     database, plugins = tmp_path / "router.db", Plugins([quick])
     with Backend(answers("one")) as one, Admin(database, plugins=plugins) as admin:
         admin.providers.add("one", type="quick", config={"baseURL": one.base_url})
-        async with AsyncRouter(database, plugins=plugins, share_health=False) as router:
+        async with AsyncRouter(database, plugins=plugins, share_health=False, history=False) as router:
             await router.chat("hi")
     assert not await anyio.Path(tmp_path / "router.history.db").exists()

@@ -9,6 +9,7 @@ from provider_router import (
     AsyncRouter,
     ChatChunk,
     ChatResponse,
+    History,
     Limits,
     RateLimited,
     Router,
@@ -79,3 +80,15 @@ def changing() -> None:
         admin.providers.edit("lm-studio-home", priority=5)
         admin.providers.disable("lm-studio-home")
         admin.settings.set_active("lm-studio-home")
+
+
+def looking_back() -> None:
+    with History() as history:
+        for request in history.list(since="1h", failure="any", limit=5):
+            assert_type(request.request_id, str)
+            print(request.at, request.trail, history.show(request.request_id).plan)
+        assert_type(history.stats(since="7d", by="provider").total.requests, int)
+        print(history.sessions(), history.state().trouble, history.prune("30d"))
+    router = Router(history=False)
+    assert_type(router.recording.lost, int)
+    router.chat("hi", session="talk")

@@ -76,6 +76,7 @@ CALL_OPTIONS = frozenset(
         "fallback_on",
         "resume",
         "guards",
+        "session",
         "extra_body",
         "extra_headers",
     ]

@@ -30,6 +30,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "drill": "Ask for real, with a fault put before the first candidate.",
         "provider": "Providers: what is configured to answer.",
     },
+    "Looking back": {
+        "history": "Show what was asked last, who was tried, and what came of it.",
+        "stats": "Show how many requests there were, how they ended, and how long they took.",
+    },
     "Models, settings, types": {
         "model": "Models: what is asked for by name, and who serves it.",
         "settings": "Settings: values of the whole router, and where each one comes from.",

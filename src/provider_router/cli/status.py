@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def status(terminal: Terminal, *, check: bool) -> None:
     """Show the providers in their order, and whether each one answers."""
     from provider_router import home
+    from provider_router.history import History
     from provider_router.providers.plugins import Plugins
     from provider_router.routing.sync import Router
 
@@ -31,6 +32,8 @@ def status(terminal: Terminal, *, check: bool) -> None:
     ]
     checked = {result.provider: result for result in check_all(terminal, usable)} if check and usable else {}
     types = Plugins.load().types if checked else {}
+    with History(path) as history:
+        recorded = history.state()
     value = {
         "database": None if declared else path,
         "declared": declared,
@@ -48,6 +51,7 @@ def status(terminal: Terminal, *, check: bool) -> None:
             }
             for provider in providers
         ],
+        "history": recorded,
     }
     cells = [
         [
@@ -64,6 +68,10 @@ def status(terminal: Terminal, *, check: bool) -> None:
     terminal.result(value, f"{_place(path, declared)}{listed}")
     if not providers:
         terminal.note("No provider is configured yet: run `prouter add`.")
+    if recorded.lost:
+        terminal.note(f"{recorded.lost:,} requests of the last 24 hours could not be recorded (prouter stats).")
+    if recorded.trouble:
+        terminal.note(f"Nothing can be recorded now: {recorded.trouble}")
 
 
 def _place(path: Path, declared: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, Literal, cast
@@ -13,7 +14,7 @@ from provider_router.configuration.editor import Editor
 from provider_router.configuration.names import near_miss, unknown_provider
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.home import routing_environment
-from provider_router.limits import ROUTING, RoutingOption, parse_duration
+from provider_router.limits import BODIES, HISTORY_BYTES, HISTORY_DAYS, ROUTING, RoutingOption, parse_duration
 from provider_router.store import KEEPER_SETTING, KEEPERS, Json, SettingRecord
 
 ACTIVE_PROVIDER: Final = "active_provider"
@@ -93,6 +94,60 @@ def _duration(value: object) -> int | str:
     return kept_duration(parse_duration(value))
 
 
+def _days(value: object) -> int:
+    if isinstance(value, str) and value.strip().removesuffix("d").isdecimal():
+        value = int(value.strip().removesuffix("d"))
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 36500:
+        raise ValueError(f"{value!r} is no number of days, 1 or more")
+    return value
+
+
+_UNITS: Final[Mapping[str, int]] = {
+    "": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+_LEAST_BYTES: Final = 10**6
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d{1,15})\s*([KMG]i?B)?\s*", value, re.IGNORECASE)):
+        value = int(found[1]) * _UNITS[(found[2] or "").upper()]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is no size; write 500MB, 2GiB or a number of bytes")
+    if value < _LEAST_BYTES:
+        raise ValueError(f"{value!r} is too small: 1MB or more")
+    return value
+
+
+def _bodies(value: object) -> str:
+    if value not in BODIES:
+        raise ValueError(f"{value!r} is not one of {', '.join(BODIES)}")
+    return str(value)
+
+
+_HISTORY: Final = (
+    SettingInfo(key="history.enabled", help="whether requests are recorded", parse=_truth, default=True),
+    SettingInfo(
+        key="history.bodies",
+        help="whose bodies are kept, masked: off, errors (requests in which something failed), all",
+        parse=_bodies,
+        default="off",
+    ),
+    SettingInfo(key="history.keepDays", help="days for which requests are kept", parse=_days, default=HISTORY_DAYS),
+    SettingInfo(
+        key="history.maxBytes",
+        help="bytes of the history's file; beyond it the oldest requests go (500MB, 2GiB)",
+        parse=_size,
+        default=HISTORY_BYTES,
+    ),
+)
+
+
 def _of_routing(option: RoutingOption) -> SettingInfo:
     def parse(value: object) -> Json:
         parsed = option.parse(value)
@@ -123,6 +178,7 @@ SETTINGS: Final[Mapping[str, SettingInfo]] = {
             parse=_keeper,
             default=KEEPERS[0],
         ),
+        *_HISTORY,
         _unused("server.host", help="address that the server listens on", parse=_text, default="127.0.0.1"),
         _unused("server.port", help="port that the server listens on", parse=_port, default=3001),
         _unused("server.timeout", help="longest request to the server", parse=_duration),

@@ -32,6 +32,7 @@ class CallOptions(ChatFields, total=False):
             commas between them, or a list.
         resume: what a stream cut after its first text does: `error`, or `replay` elsewhere.
         guards: what a doubtful answer does: `off`, `warn` (`answer.warnings`), `next`.
+        session: a name for requests that belong together, by which the history finds them.
         extra_body: fields that are not known here.
         extra_headers: headers for the backend.
     """
@@ -45,6 +46,7 @@ class CallOptions(ChatFields, total=False):
     fallback_on: str | Iterable[str] | None
     resume: str | None
     guards: str | None
+    session: str | None
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str] | None
 
@@ -61,6 +63,7 @@ class Call:
     fallback_on: frozenset[str]
     resume: str | None
     guards: str | None
+    session: str | None = None
 
     @classmethod
     def of(cls, prompt: Prompt | ChatRequest, options: CallOptions, *, stream: bool) -> Call:
@@ -79,6 +82,9 @@ class Call:
         max_attempts = fields.pop("max_attempts", None)
         fallback_on = _failures(fields.pop("fallback_on", None))
         resume, guards = (_parsed(name, fields.pop(name, None)) for name in ("resume", "guards"))
+        session = fields.pop("session", None)
+        if session is not None and not (isinstance(session, str) and session):
+            raise ValueError(f"session: a name is a text that is not empty, not {session!r}")
         extra_body = fields.pop("extra_body", None)
         extra_headers = fields.pop("extra_headers", None)
         if zone is not None and zone not in ZONES:
@@ -106,6 +112,7 @@ class Call:
             fallback_on=fallback_on,
             resume=resume,
             guards=guards,
+            session=session,
         )
 
     def prefix(self) -> str:

@@ -38,6 +38,11 @@ from provider_router.routing.watch import Watch
 log: Final = logging.getLogger("provider_router")
 
 
+def new_request_id() -> str:
+    """An id that no other request has. Its beginning is the time, so that the history finds the young ones together."""
+    return f"req_{int(time.time() * 1000):012x}{secrets.token_hex(6)}"
+
+
 class Driver(ABC):
     """One request on its way through its plan. A subclass says what an attempt is and how it ends."""
 
@@ -59,7 +64,7 @@ class Driver(ABC):
         self._clock = clock
         self._live: LiveProvider | None = None
         self._held = False  # whether the live provider is still to be given back
-        self.request_id = f"req_{secrets.token_hex(12)}"
+        self.request_id = new_request_id()
         self._vigil: Vigil | None = None
         self._candidate: Candidate | None = None
 
@@ -67,6 +72,11 @@ class Driver(ABC):
     def provider(self) -> str:
         """Id of the provider that was asked last."""
         return self._live.provider.id if self._live else ""
+
+    @property
+    @abstractmethod
+    def answer(self) -> ChatResponse | list[ChatChunk] | Mapping[str, Any] | None:
+        """The answer, or what there is of it."""
 
     @abstractmethod
     async def _work(self, provider: Provider, request: ChatRequest) -> None:
@@ -206,6 +216,11 @@ class ChatDriver(Driver):
 
     _response: ChatResponse | None = None
 
+    @property
+    def answer(self) -> ChatResponse | None:
+        """The answer, once it is there."""
+        return self._response
+
     async def chat(self) -> ChatResponse:
         """The answer.
 
@@ -268,6 +283,11 @@ class PassThroughDriver(Driver):
     """A body that is handed through: embeddings, or the completion of a text."""
 
     _answer: Mapping[str, Any] | None = None
+
+    @property
+    def answer(self) -> Mapping[str, Any] | None:
+        """The answer, once it is there."""
+        return self._answer
 
     async def ask(self) -> Mapping[str, Any]:
         """The backend's answer.

@@ -46,6 +46,9 @@ class Failover:
     Attributes:
         attempts: every upstream call that has ended, in order.
         committed: whether a meaningful delta or a complete answer was handed to the caller.
+        begun: the moment of the request's start.
+        error: how it failed, once it has.
+        left: whether the caller went away.
     """
 
     def __init__(
@@ -55,10 +58,12 @@ class Failover:
         self.policy = policy
         self.attempts: list[Attempt] = []
         self.committed = False
+        self.begun = now
+        self.error: ProviderRouterError | None = None
+        self.left = False
         self._health = health
         self._budget = budget
         self._walk = Walk(plan, policy, health=health, budget=budget, now=now, rng=rng)
-        self._begun = now
         self._errors: list[ProviderError] = []
         self._candidate: Candidate | None = None
         self._ticket: Ticket | None = None
@@ -70,6 +75,7 @@ class Failover:
         self._finish: str | None = None
         self._choices = Choices(self.policy.choices) if self.policy.choices > 1 else None
         self._model: str | None = None
+        self._first_delta: float | None = None
         self._held: list[ChatChunk] = []
         self._held_bytes = 0
 
@@ -175,6 +181,11 @@ class Failover:
         """Whether the stream is whole if it ends in order now."""
         return self._finish is not None if self._choices is None else self._choices.closed
 
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the stream ends, once it has said so."""
+        return self._finish
+
     def completed(self, now: float) -> Answer:
         """The answer is whole."""
         assert self._ticket is not None
@@ -188,6 +199,8 @@ class Failover:
     def _spoke(self, now: float) -> None:
         assert self._ticket is not None
         self.committed = True
+        if self.policy.stream:
+            self._first_delta = now - self._asked
         self._health.spoke(self._ticket, now, prefix=self.plan.needs.prefix)
 
     def held(self) -> list[ChatChunk]:
@@ -256,10 +269,12 @@ class Failover:
     def resume(self, now: float) -> Action:
         """Go on elsewhere after a stream that was cut, as if nothing had been handed out yet."""
         self.committed = False
+        self.error = None
         return self._go_on(now)
 
     def cancelled(self, now: float) -> None:
         """The caller went away."""
+        self.left = True
         self._walk.leave(now)
         if self._ticket is not None:
             self._note(Failure.CANCELLED, now)
@@ -288,12 +303,13 @@ class Failover:
             Attempt(
                 provider=self._candidate.provider,
                 model=self._candidate.model or self._model,
-                started=self._asked - self._begun,
+                started=self._asked - self.begun,
                 duration=now - self._asked,
                 failure=failure,
                 status=error.status if error else None,
                 detail=error.detail if error else "",
                 retry_after=error.retry_after if error else None,
+                first_delta=self._first_delta,
             )
         )
 
@@ -322,6 +338,7 @@ class Failover:
 
     def _fail(self, error: ProviderError | DeadlineExceeded | NoCandidates, now: float) -> Fail:
         """The end, with the whole story on the error."""
+        self.error = error
         self._walk.leave(now)
         attempts = tuple(self.attempts)
         if attempts and error.attempts == attempts:  # a replay found nobody: it has its story already

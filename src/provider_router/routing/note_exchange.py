@@ -1,97 +1,63 @@
-"""NoteExchange: a thread that writes this process's health notes and reads the others', off the hot path.
+"""NoteExchange: writes this process's health notes and reads the others', where the history is written.
 
 A disk that is slow, full or locked never touches a request: what cannot be written now is written later.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from attrs import evolve
 
 from provider_router.errors import StoreError
-from provider_router.limits import NOTES_EVERY
 from provider_router.routing.health import Health
 from provider_router.routing.hints import Note
 from provider_router.store import HealthNoteRecord, History
 
-log = logging.getLogger("provider_router")
-
 
 class NoteExchange:
-    """The exchange of one process.
+    """The exchange of one process. `tell` and `heard` are for the event loop, `exchange` for the history's thread.
 
     Args:
-        path: the history's file.
-        every: seconds between two readings.
-        wall: seconds since 1970.
+        wake: called when there is something to write.
     """
 
-    def __init__(self, path: Path, *, every: float = NOTES_EVERY, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
         self.heard: tuple[Note, ...] = ()
         self.process = f"{os.getpid()}-{secrets.token_hex(6)}"
-        self._path = path
-        self._every = every
-        self._wall = wall
         self._own: deque[tuple[Note, ...]] = deque(maxlen=1)  # still to be written
-        self._wake = threading.Event()
-        self._closed = False
-        self._trouble = ""
-        self._thread: threading.Thread | None = None
+        self._wake = wake
 
-    def start(self) -> None:
-        """Read once, and go on in a thread of its own."""
-        if self._thread is None:
-            self._exchange()
-            self._thread = threading.Thread(target=self._run, name="provider-router-notes", daemon=True)
-            self._thread.start()
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._own)
 
     def tell(self, notes: tuple[Note, ...]) -> None:
         """What this process knows now; costs nothing here."""
         self._own.append(notes)
-        self._wake.set()
+        self._wake()
 
-    def close(self) -> None:
-        """Write what is to be written, and end the thread. May be called twice."""
-        thread, self._thread = self._thread, None
-        self._closed = True
-        self._wake.set()
-        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
-            thread.join(self._every)
+    def exchange(self, history: History, *, now: int) -> None:
+        """Write what this process knows, and read what the others do.
 
-    def _run(self) -> None:
-        while not self._closed:
-            self._wake.wait(self._every)
-            self._wake.clear()
-            self._exchange()
-        if self._own:  # told while the last exchange ran
-            self._exchange()
-
-    def _exchange(self) -> None:
+        Raises:
+            StoreError: that cannot be done now; what was to be written still waits.
+        """
         own = self._own.pop() if self._own else None
         try:
-            # Opened for each exchange: a file that was moved, deleted or mended meanwhile is no trouble.
-            with History.open(self._path) as history:
-                wall = self._wall()
-                now = round(wall * 1000)
-                if own is not None:
-                    history.notes.replace(self.process, [_record(self.process, note) for note in own], now=now)
-                others = map(_note, history.notes.others(self.process, now=now))
-                self.heard = tuple(note for note in others if note.holds(wall))
-            self._trouble = ""
-        except StoreError as error:
+            if own is not None:
+                history.notes.replace(self.process, [_record(self.process, note) for note in own], now=now)
+            others = map(_note, history.notes.others(self.process, now=now))
+            self.heard = tuple(note for note in others if note.holds(now / 1000))
+        except StoreError:
             if own is not None and not self._own:
                 self._own.append(own)
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                log.warning("health notes are not exchanged: %s", error)
+            raise
 
 
 class HealthSharing:
@@ -117,10 +83,6 @@ class HealthSharing:
             self._told = self._health.changes
             now = self._clock()
             self._exchange.tell(tuple(_shifted(self._health.notes(now), time.time() - now)))
-
-    def close(self) -> None:
-        """Write what is to be written, and end the exchange. May be called twice."""
-        self._exchange.close()
 
 
 def _shifted(notes: Iterable[Note], seconds: float) -> list[Note]:

@@ -120,15 +120,15 @@ class Plan:
     needs: Needs = Needs()
     revision: int = 0
     seed: int = 0
-    _snapshot: Snapshot = field(default=Snapshot(), repr=False, eq=False)
+    snapshot: Snapshot = field(default=Snapshot(), repr=False, eq=False)
 
     @cached_property
     def skipped(self) -> tuple[Skipped, ...]:
         """Who is left out; worked out when somebody looks, for there may be thousands of them."""
         found: list[Skipped] = []
-        for turn, (model, zone) in enumerate(_models(self.needs, self._snapshot)):
-            for view in self._snapshot.providers:
-                entry = _judge(view, model, self.needs, self._snapshot, zone=zone, turn=turn)
+        for turn, (model, zone) in enumerate(_models(self.needs, self.snapshot)):
+            for view in self.snapshot.providers:
+                entry = _judge(view, model, self.needs, self.snapshot, zone=zone, turn=turn)
                 if isinstance(entry, Skipped):
                     found.append(entry)
         return tuple(found)

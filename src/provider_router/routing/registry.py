@@ -19,29 +19,31 @@ from provider_router.errors import ConfigError, Failure, MissingSecret, Provider
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.plan import Plan
 from provider_router.routing.recovery import Recovery
-from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.routing.views import (
     broken_view,
     environment_values,
     goes_on,
-    model_view,
+    history_settings,
     problem_text,
     provider_view,
-    routing_settings,
     routing_values,
+    snapshot_view,
 )
 
 if TYPE_CHECKING:
     from provider_router.configuration.declared import Declared
     from provider_router.providers.plugins import Plugins
     from provider_router.providers.secrets import Keeper
+    from provider_router.routing.history_writer import HistoryWriter
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
 
 log: Final = logging.getLogger("provider_router")
 
-ACTIVE_PROVIDER = "active_provider"
+_MASKED = 20  # providers whose secrets are looked for in what a request's history is to hold
 
 _UNREADABLE_FOR = 1.0  # seconds until a configuration that cannot be read is tried again, if it does not change before
 
@@ -96,11 +98,16 @@ class ProviderRegistry:
         plugins: Plugins | None = None,
         health: Health | None = None,
         share_health: bool = True,
+        history: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
         self.checks = Checks(self.learn_slots)
+        self.recorder: HistoryWriter | None = None  # None where requests are not recorded
+        self._recorded = Recording()
         self._share_health = share_health
+        self._history = history
+        self._writer: HistoryWriter | None = None
         self._sharing: HealthSharing | None = None
         self._database = database
         self._declared = declared
@@ -210,7 +217,8 @@ class ProviderRegistry:
         return self._probe.seen != self._unreadable or self._clock() >= self._unreadable_until
 
     def _read(self) -> Configuration | None:
-        from provider_router.routing.note_exchange import HealthSharing, NoteExchange
+        from provider_router.routing.history_writer import HistoryWriter
+        from provider_router.routing.note_exchange import HealthSharing
         from provider_router.store import Probe, Store, exists, open_keepers
 
         assert self._database is not None
@@ -225,10 +233,11 @@ class ProviderRegistry:
             else:
                 return None
             self._keeper = open_keepers(self._store if isinstance(self._store, Store) else None)
-            if self._share_health:
-                exchange = NoteExchange(home.history_path(self._database))
-                exchange.start()
-                self._sharing = HealthSharing(self.health, exchange, self._clock)
+            if self._share_health or self._history:
+                self._writer = HistoryWriter(home.history_path(self._database), share_health=self._share_health)
+                self._writer.start()
+            if self._share_health and self._writer is not None:
+                self._sharing = HealthSharing(self.health, self._writer.notes, self._clock)
         return self._store.read(self._held)
 
     def _made_anew(self, configuration: Configuration) -> list[_Made]:
@@ -335,14 +344,44 @@ class ProviderRegistry:
 
     def _publish(self) -> None:
         configuration = self._held
-        active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
-        self.snapshot = Snapshot(
-            revision=configuration.revision if configuration else 0,
-            providers=tuple(sorted(self._views.values(), key=lambda view: (-view.priority, view.id))),
-            models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
-            active=str(active.value) if active and active.value else None,
-            settings=routing_settings(self._values if configuration else environment_values()),
-        )
+        if self._writer is not None and configuration is not None:
+            settings = history_settings(configuration)
+            self._writer.follow(settings)
+            self.recorder = self._writer if self._history and settings.enabled else None
+        values = self._values if configuration else environment_values()
+        self.snapshot = snapshot_view(configuration, self._views.values(), values)
+
+    def snapshot_of(self, configuration: Configuration) -> Snapshot:
+        """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
+
+        It makes every provider, so it takes a while, and commands that give a secret are run.
+        """
+        values, _ = routing_values(configuration, {})
+        views = [self._view_under(configuration, record, values) for record in configuration.providers.values()]
+        return snapshot_view(configuration, views, values)
+
+    def _view_under(
+        self, configuration: Configuration, record: ProviderRecord, values: Mapping[str, Any]
+    ) -> ProviderView:
+        links = _links(configuration, record.id)
+        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
+        try:
+            provider = self._create(record, self._with_login(record, own, configuration))
+        except ConfigError as error:
+            return broken_view(record, links, error)
+        return provider_view(provider, record, links, values)
+
+    @property
+    def recording(self) -> Recording:
+        """How the recording of requests goes, or went until all was closed."""
+        if self._writer is None:
+            return self._recorded
+        return evolve(self._writer.state, enabled=self.recorder is not None)
+
+    def masks(self, plan: Plan) -> list[Callable[[str], str]]:
+        """What takes the secrets of a plan's first providers out of a text."""
+        ids = dict.fromkeys(candidate.provider for candidate in plan.candidates[:_MASKED])
+        return [live.provider.mask for each in ids if (live := self._live.get(each)) is not None]
 
     async def first_models(self, ids: Iterable[str]) -> dict[str, str]:
         """The first model of each of these providers that is known, or told soon and for nothing by its backend."""
@@ -511,6 +550,7 @@ class ProviderRegistry:
             self._probe.close()
         if self._store is not None:
             self._store.close()
-        if self._sharing is not None:
-            self._sharing.close()
-        self._probe = self._store = self._sharing = None
+        if self._writer is not None:
+            self._writer.close()
+            self._recorded = self._writer.state
+        self._probe = self._store = self._sharing = self._writer = self.recorder = None

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Never, Self, Unpack
@@ -24,7 +25,7 @@ from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
 from provider_router.routing.breaker import Condition, State
 from provider_router.routing.call import Call, CallOptions, capabilities
-from provider_router.routing.driver import ChatDriver, PassThroughDriver
+from provider_router.routing.driver import ChatDriver, Driver, PassThroughDriver
 from provider_router.routing.failover import Failover
 from provider_router.routing.health import Health, Key
 from provider_router.routing.line import Slots
@@ -32,7 +33,7 @@ from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.slots import SlotQueue
-from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.routing.stream import AsyncChatStream
 from provider_router.routing.stream_driver import StreamDriver
 from provider_router.routing.vigil import Clock
@@ -84,6 +85,7 @@ class AsyncRouter:
         clock: seconds that only go forward.
         seed: of every random choice, so that a run can be repeated.
         share_health: whether processes on one database tell each other which providers they found unwell.
+        history: whether requests are recorded beside the database; the setting `history.enabled` has to say so, too.
     """
 
     def __init__(
@@ -95,10 +97,11 @@ class AsyncRouter:
         clock: Clock = time.monotonic,
         seed: int | None = None,
         share_health: bool = True,
+        history: bool = True,
         **unknown: Never,
     ) -> None:
         for name in unknown:
-            known = ("database", "providers", "plugins", "clock", "seed", "share_health")
+            known = ("database", "providers", "plugins", "clock", "seed", "share_health", "history")
             near = difflib.get_close_matches(name, known, 1)
             raise TypeError(f"a Router takes no {name!r}{f'; did you mean {near[0]}?' if near else ''}")
         self._clock = clock
@@ -112,6 +115,7 @@ class AsyncRouter:
             plugins=plugins,
             health=Health(rng=self._rng),
             share_health=share_health,
+            history=history,
             clock=clock,
         )
         self._streams: WeakSet[StreamDriver] = WeakSet()
@@ -149,7 +153,11 @@ class AsyncRouter:
             TypeError: for an option that is not known, naming the nearest.
         """
         call = Call.of(prompt, options, stream=False)
-        return await ChatDriver(*await self._prepared(call, stream=False), **self._means).chat()
+        driver = ChatDriver(*await self._prepared(call, stream=False), **self._means)
+        try:
+            return await driver.chat()
+        finally:
+            self._record(driver, call.session)
 
     def stream(self, prompt: Prompt | ChatRequest, **options: Unpack[CallOptions]) -> AsyncChatStream:
         """The same answer in pieces: `async with router.stream(…) as stream: async for chunk in stream: …`.
@@ -166,6 +174,7 @@ class AsyncRouter:
 
         async def start() -> StreamDriver:
             driver = StreamDriver(*await self._prepared(call, stream=True), **self._means)
+            driver.at_end = partial(self._record, driver, call.session)
             self._streams.add(driver)
             return driver
 
@@ -282,6 +291,11 @@ class AsyncRouter:
         finally:
             await self.registry.give_back(live)
 
+    @property
+    def recording(self) -> Recording:
+        """How the recording of requests goes: how many were written, and how many were lost, and why."""
+        return self.registry.recording
+
     async def health(self) -> list[ProviderHealth]:
         """How every provider stands, the highest priority first."""
         snapshot = await self.registry.refresh()
@@ -361,4 +375,13 @@ class AsyncRouter:
         )
         policy = Policy(max_attempts=snapshot.settings.max_attempts, limits=UNSAID)
         machine = self._machine(plan, policy)
-        return await PassThroughDriver(machine, ChatRequest(body), OPENAI_CHAT, **self._means).ask()
+        driver = PassThroughDriver(machine, ChatRequest(body), OPENAI_CHAT, **self._means)
+        try:
+            return await driver.ask()
+        finally:
+            self._record(driver)
+
+    def _record(self, driver: Driver, session: str | None = None) -> None:
+        """Leave a request that has ended to the history, if there is one."""
+        if (writer := self.registry.recorder) is not None:
+            writer.record(driver, self.registry.masks, now=self._clock(), session=session)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from provider_router.chat import Capability
-from provider_router.limits import DEFAULT_LIMITS, Limits
+from provider_router.limits import DEFAULT_LIMITS, HISTORY_BYTES, HISTORY_DAYS, Limits
 
 if TYPE_CHECKING:
     from provider_router.routing.plan import Route
@@ -24,6 +24,7 @@ class ProviderLink:
         capabilities: what the candidate offers, the link's `+` and `-` already applied.
         parameters: fields of a request that it brings unless the caller says otherwise.
         limits: the link's own bounds, in seconds.
+        input_price, output_price: of a million tokens.
     """
 
     model: str
@@ -35,6 +36,8 @@ class ProviderLink:
     parameters: Mapping[str, Any] = field(factory=dict)
     max_parallel: int | None = None
     limits: Limits = Limits()  # noqa: RUF009 - frozen
+    input_price: float | None = None
+    output_price: float | None = None
 
 
 @frozen(kw_only=True)
@@ -101,6 +104,35 @@ class RoutingSettings:
     resume: str = "error"
     guards: str = "warn"
     zone: str | None = None
+
+
+@frozen(kw_only=True)
+class HistorySettings:
+    """The settings `history.…`."""
+
+    enabled: bool = True
+    bodies: str = "off"
+    keep_days: int = HISTORY_DAYS
+    max_bytes: int = HISTORY_BYTES
+
+
+@frozen(kw_only=True)
+class Recording:
+    """How the recording of this process's requests goes.
+
+    Attributes:
+        enabled: whether requests are recorded at all.
+        written: requests in the history's file.
+        waiting: requests on their way to it.
+        lost: requests that could not be written.
+        trouble: what is wrong with the file now, or "".
+    """
+
+    enabled: bool = False
+    written: int = 0
+    waiting: int = 0
+    lost: int = 0
+    trouble: str = ""
 
 
 @frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio
@@ -22,12 +22,14 @@ class StreamDriver(Driver):
     Attributes:
         handed: the chunks that the caller has had so far.
         skipped_events: broken events of the stream, which were left out.
+        at_end: called once, when the stream has come to its end and is closed.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.handed: list[ChatChunk] = []
         self.skipped_events = 0
+        self.at_end: Callable[[], None] | None = None
         self._chunks: AsyncGenerator[ChatChunk] | None = None
         self._ready: deque[ChatChunk] = deque()
         self._more = False
@@ -36,6 +38,11 @@ class StreamDriver(Driver):
         self._over = False
         self._owed = ""  # text that the caller has had already and that a replay has to say again
         self._differs = False  # whether a replay said something else
+
+    @property
+    def answer(self) -> list[ChatChunk]:
+        """What the caller has had."""
+        return self.handed
 
     async def open(self) -> None:
         """Run until the first meaningful delta is there, or the end of a stream without any.
@@ -70,6 +77,9 @@ class StreamDriver(Driver):
         if not self._over:
             self._over = True
             self.machine.cancelled(self._clock())
+        ended, self.at_end = self.at_end, None
+        if ended is not None:
+            ended()
         await self._break_off()
 
     # Before commit: one attempt

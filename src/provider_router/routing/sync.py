@@ -22,6 +22,7 @@ from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.call import CallOptions
 from provider_router.routing.plan import Plan
 from provider_router.routing.router import AsyncRouter, CheckResult, ProviderHealth
+from provider_router.routing.snapshot import Recording
 from provider_router.routing.stream import AsyncChatStream
 
 T = TypeVar("T")
@@ -133,6 +134,7 @@ class Router:
         self._make = lambda: first.pop() if first else AsyncRouter(database, providers=providers, **options)
         self._loop: _Loop | None = None
         self._lock = threading.Lock()
+        self._recording = Recording()
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -151,6 +153,7 @@ class Router:
                 self._finalizer.detach()
         if loop is not None:
             loop.close()
+            self._recording = loop.router.recording
 
     def chat(self, prompt: Prompt | ChatRequest, **options: Unpack[CallOptions]) -> ChatResponse:
         """See `AsyncRouter.chat`."""
@@ -210,6 +213,12 @@ class Router:
         """See `AsyncRouter.models`."""
         loop = self._running()
         return loop.call(loop.router.models, provider)
+
+    @property
+    def recording(self) -> Recording:
+        """See `AsyncRouter.recording`."""
+        loop = self._loop
+        return self._recording if loop is None or loop.process != os.getpid() else loop.router.recording
 
     def health(self) -> list[ProviderHealth]:
         """See `AsyncRouter.health`."""

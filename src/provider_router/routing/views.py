@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,12 +12,21 @@ from provider_router.errors import ConfigError, MissingSecret
 from provider_router.limits import ROUTING, Limits
 from provider_router.providers.config import describe_config
 from provider_router.providers.provider import Provider
-from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings
+from provider_router.routing.snapshot import (
+    HistorySettings,
+    ModelView,
+    ProviderLink,
+    ProviderView,
+    RoutingSettings,
+    Snapshot,
+)
 
 if TYPE_CHECKING:
     from provider_router.store import Configuration, LinkRecord, ModelRecord, ProviderRecord
 
 Options: TypeAlias = Mapping[str, object]
+
+ACTIVE_PROVIDER = "active_provider"
 
 _LIMIT_OPTIONS = {
     "timeout": "timeout",
@@ -121,11 +130,27 @@ def link_view(link: LinkRecord, offered: frozenset[Capability]) -> ProviderLink:
         parameters=link.parameters,
         max_parallel=link.max_parallel,
         limits=Limits(**bounds),
+        input_price=link.input_price,
+        output_price=link.output_price,
     )
 
 
 def model_view(record: ModelRecord) -> ModelView:
     return ModelView(id=record.id, alias_of=record.alias_of, fallbacks=record.fallbacks, zone=record.zone)
+
+
+def snapshot_view(
+    configuration: Configuration | None, views: Iterable[ProviderView], values: Mapping[str, Any]
+) -> Snapshot:
+    """What plans are made from: these views of its providers, and the routing options of environment and settings."""
+    active = configuration.settings.get(ACTIVE_PROVIDER) if configuration else None
+    return Snapshot(
+        revision=configuration.revision if configuration else 0,
+        providers=tuple(sorted(views, key=lambda view: (-view.priority, view.id))),
+        models={m.id: model_view(m) for m in configuration.models.values()} if configuration else {},
+        active=str(active.value) if active and active.value else None,
+        settings=routing_settings(values),
+    )
 
 
 def environment_values() -> dict[str, Any]:
@@ -179,6 +204,14 @@ def _parsed(
             faults.append(f"{where}: {error}")
             values |= {name: last[name]} if name in last else {}
     return values
+
+
+def history_settings(configuration: Configuration) -> HistorySettings:
+    """What is recorded, and for how long it is kept."""
+    names = {"enabled": "enabled", "bodies": "bodies", "keepDays": "keep_days", "maxBytes": "max_bytes"}
+    records = {field: configuration.settings.get(f"history.{name}") for name, field in names.items()}
+    given: dict[str, Any] = {field: record.value for field, record in records.items() if record is not None}
+    return HistorySettings(**given)
 
 
 def routing_settings(values: Mapping[str, Any]) -> RoutingSettings:

@@ -4,7 +4,8 @@ from provider_router.store.backup import Progress, backup, backup_path, backups
 from provider_router.store.configuration import Configuration
 from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
-from provider_router.store.history import HISTORY, History
+from provider_router.store.history import History
+from provider_router.store.history_schema import HISTORY
 from provider_router.store.inspection import Fault, inspect
 from provider_router.store.keepers import KEEPER_SETTING, KEEPERS, open_keepers
 from provider_router.store.migrations import CONFIGURATION, Schema

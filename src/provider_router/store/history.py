@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from provider_router.store.connection import Connection
+from provider_router.errors import StoreError
+from provider_router.store import file
+from provider_router.store.connection import Connection, MemoryFile
 from provider_router.store.health_notes import HealthNotes
-from provider_router.store.migrations import Schema
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
+from provider_router.store.history_schema import HISTORY
+from provider_router.store.requests import RequestLine, Requests
+from provider_router.store.retention import Retention
+from provider_router.store.rollups import HOUR, Rollups, Subject, Tally
+from provider_router.store.sessions import Sessions
+from provider_router.store.trails import Trails
 
 _BUSY_TIMEOUT = 2.0  # seconds: who writes here can do without
-
-
-def m001_health_notes(db: Database) -> None:
-    """What processes tell each other of their providers."""
-    db.execute(
-        """CREATE TABLE health_notes (
-            process TEXT NOT NULL,
-            scope TEXT NOT NULL,
-            subject TEXT NOT NULL,
-            model TEXT,
-            state TEXT NOT NULL,
-            reason TEXT NOT NULL,
-            until INTEGER NOT NULL CONSTRAINT "until is whole milliseconds" CHECK (typeof(until) = 'integer'),
-            at INTEGER NOT NULL CONSTRAINT "at is whole milliseconds" CHECK (typeof(at) = 'integer')
-        )"""
-    )
-    db.execute("CREATE INDEX idx_health_notes_process ON health_notes(process)")
-    db.execute("CREATE INDEX idx_health_notes_until ON health_notes(until)")
-
-
-HISTORY = Schema(
-    name="provider-router-history",
-    application_id=int.from_bytes(b"PRHi"),
-    steps=(m001_health_notes,),
-)
 
 
 class History:
@@ -46,20 +26,84 @@ class History:
 
     Attributes:
         notes: the health notes.
+        trails: the requests, to be read.
+        sessions: the sessions.
+        rollups: the sums of each hour.
+        retention: what is to go.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._requests = Requests(connection)
         self.notes = HealthNotes(connection)
+        self.trails = Trails(connection)
+        self.sessions = Sessions(connection)
+        self.rollups = Rollups(connection)
+        self.retention = Retention(connection)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a history; one that is not there is created.
+    def open(cls, path: Path, *, read_only: bool = False, max_bytes: int | None = None) -> Self:
+        """Open a history; one that is not there is created, or, to be read only, taken for an empty one.
+
+        Args:
+            path: the file.
+            read_only: write nothing.
+            max_bytes: SQLite is to say that the disk is full when the file would grow beyond this.
 
         Raises:
             StoreError: the file cannot be used; the message says why.
         """
-        return cls(Connection(path, schema=HISTORY, read_only=False, busy_timeout=_BUSY_TIMEOUT))
+        kind = MemoryFile if read_only and not file.exists(path) else Connection
+        connection = kind(path, schema=HISTORY, read_only=read_only, busy_timeout=_BUSY_TIMEOUT, lasting=False)
+        if max_bytes is not None:
+            [(each,)] = connection.rows("PRAGMA page_size")
+            connection.rows(f"PRAGMA max_page_count = {max_bytes // each}")
+        return cls(connection)
+
+    def record(self, lines: Sequence[RequestLine], *, now: int, lost: int = 0) -> None:
+        """Write requests, and the sums of their hours, in one transaction.
+
+        Args:
+            lines: what is to be written.
+            now: milliseconds since 1970.
+            lost: how many more there were that could not be recorded.
+
+        Raises:
+            StoreError: the file cannot be written now; nothing of it was kept.
+        """
+        tallies = _tallied(lines)
+        if lost:
+            tallies.setdefault(Subject(now - now % HOUR), Tally()).lost += lost
+        with self._connection.atomic():
+            self._requests.add(lines, self.sessions.reuse(lines), now=now)
+            self.rollups.add(tallies)
+
+    @property
+    def empty(self) -> bool:
+        """Whether this stands for a file that was not there."""
+        return isinstance(self._connection, MemoryFile)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written now, or ""."""
+        try:
+            with self._connection.atomic():
+                return ""
+        except StoreError as error:
+            return str(error)
+
+    @property
+    def size(self) -> int:
+        """Bytes in use."""
+        return self._connection.size()
+
+    def shrink(self) -> None:
+        """Give the room of what was removed back to the disk.
+
+        Raises:
+            StoreError: somebody else is using the file, or the disk has no room for the copy that it takes.
+        """
+        self._connection.shrink()
 
     def close(self) -> None:
         """Close the file. May be called twice."""
@@ -72,3 +116,49 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _tallied(lines: Sequence[RequestLine]) -> dict[Subject, Tally]:
+    """The sums of these requests."""
+    found: dict[tuple[int, str, str], Tally] = {}
+    for line in lines:
+        hour = line.at - line.at % HOUR
+        answered = line.failure is None
+        whole = found.get((hour, "", ""))
+        if whole is None:
+            whole = found[hour, "", ""] = Tally()
+        whole.requests += 1
+        if answered:
+            whole.answered += 1
+            whole.latency.add(line.duration)
+            whole.absorbed += len(line.attempts) > 1
+        else:
+            whole.failures[line.failure] = whole.failures.get(line.failure, 0) + 1  # type: ignore[index, arg-type]
+        if line.first_delta is not None:
+            whole.first_delta.add(line.first_delta)
+        for attempt in line.attempts:
+            key = hour, attempt.provider, attempt.asked
+            part = found.get(key)
+            if part is None:
+                part = found[key] = Tally()
+            part.requests += 1
+            if attempt.failure is None:
+                part.answered += 1
+                part.latency.add(attempt.duration)
+            else:
+                part.failures[attempt.failure] = part.failures.get(attempt.failure, 0) + 1
+                part.absorbed += answered
+            if attempt.first_delta is not None:
+                part.first_delta.add(attempt.first_delta)
+            if attempt.completion_tokens is not None or attempt.prompt_tokens is not None:
+                prompt, completion = attempt.prompt_tokens or 0, attempt.completion_tokens or 0
+                cost = attempt.cost or 0.0
+                part.prompt_tokens += prompt
+                part.completion_tokens += completion
+                part.estimated += attempt.estimated
+                part.cost += cost
+                whole.prompt_tokens += prompt
+                whole.completion_tokens += completion
+                whole.estimated += attempt.estimated
+                whole.cost += cost
+    return {Subject(*key): tally for key, tally in found.items()}

@@ -1,0 +1,330 @@
+"""The history's file: requests written in batches, found again, summed by the hour, and removed in small steps."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provider_router.errors import AlreadyExists, StoreError
+from provider_router.limits import PRUNE_ROWS
+from provider_router.store import History
+from provider_router.store.connection import Connection
+from provider_router.store.histogram import Histogram
+from provider_router.store.history_schema import HISTORY
+from provider_router.store.migrations import Schema
+from provider_router.store.requests import AttemptLine, RequestLine, moment
+from provider_router.store.rollups import HOUR, Subject, Tally
+from provider_router.store.trails import Filter
+
+NOW = 1_795_000_000_000 // HOUR * HOUR
+PLAN = '{"needs": {"model": "m"}, "candidates": [], "skipped": [], "more": 0}'
+
+
+def attempt(provider: str = "desk", failure: str | None = None, **fields: Any) -> AttemptLine:
+    known: dict[str, Any] = {
+        "asked": "m",
+        "model": "m-there",
+        "status": None,
+        "detail": None,
+        "started": 0.0,
+        "duration": 0.5,
+        "first_delta": None,
+        "retry_after": None,
+    }
+    return AttemptLine(provider=provider, failure=failure, **{**known, **fields})
+
+
+def line(number: int = 0, **fields: Any) -> RequestLine:
+    known: dict[str, Any] = {
+        "request_id": f"req_{number:024d}",
+        "at": NOW + number,
+        "session": None,
+        "first_user_message": "",
+        "path": "/v1/chat/completions",
+        "model": "m",
+        "stream": False,
+        "provider": "desk",
+        "failure": None,
+        "plan": PLAN,
+        "seed": 7,
+        "revision": 3,
+        "prompt_floor": 2,
+        "prefix": None,
+        "prompt_tokens": 10,
+        "completion_tokens": 20,
+        "estimated": False,
+        "cost": None,
+        "finish_reason": "stop",
+        "error": None,
+        "duration": 0.5,
+        "first_delta": None,
+        "attempts": (attempt(prompt_tokens=10, completion_tokens=20),),
+    }
+    return RequestLine(**{**known, **fields})
+
+
+def sums(history: History, *, overall: bool = False) -> dict[Subject, Tally]:
+    """Every sum that there is."""
+    found: dict[Subject, Tally] = {}
+    history.rollups.join(0, 2 * NOW, lambda key: (found.setdefault(key, Tally()),), overall=overall)
+    return found
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    with History.open(tmp_path / "router.history.db") as opened:
+        yield opened
+
+
+def ids(history: History, limit: int = 1000, **which: Any) -> list[int]:
+    return [request.number for request in history.trails.list(Filter(**which), limit=limit)]
+
+
+def test_what_was_written_is_found_again_whole(history: History) -> None:
+    failed = attempt("desk", "server", status=500, detail="HTTP 500", duration=0.1, retry_after=2.0)
+    answered = attempt("loft", started=0.1, first_delta=0.2, prompt_tokens=9, completion_tokens=8, cost=0.25)
+    written = line(
+        session="s", stream=True, provider="loft", attempts=(failed, answered), first_delta=0.3, cost=0.25,
+        request_body='{"messages": []}', response_body='{"choices": []}', prefix="abc", estimated=True,
+    )  # fmt: skip
+    history.record([written], now=NOW + 1000)
+    trail = history.trails.get(written.request_id)
+    assert trail is not None
+    assert (trail.seed, trail.revision, trail.prompt_floor, trail.prefix) == (7, 3, 2, "abc")
+    assert {"model": "m"} == trail.plan["needs"]
+    assert ({"messages": []}, {"choices": []}) == (trail.request_body, trail.response_body)
+    request = trail.request
+    assert (moment(NOW), "s", True, "loft", None) == (
+        request.at,
+        request.session,
+        request.stream,
+        request.provider,
+        request.failure,
+    )
+    assert (0.5, 0.3, 10, 20, True, 0.25) == (
+        request.duration,
+        request.first_delta,
+        request.prompt_tokens,
+        request.completion_tokens,
+        request.estimated,
+        request.cost,
+    )
+    assert "desk: HTTP 500, 100 ms → loft: ok, 500 ms" == request.trail
+    assert (500, 2.0) == (request.attempts[0].status, request.attempts[0].retry_after)
+    assert (0.2, 9, 0.25) == (
+        request.attempts[1].first_delta,
+        request.attempts[1].prompt_tokens,
+        request.attempts[1].cost,
+    )
+    assert (request,) == history.trails.list(limit=5)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 31, 32, 33, 250])
+def test_a_batch_of_any_size_is_kept_in_its_order(history: History, count: int) -> None:
+    history.record([line(number) for number in range(count)], now=NOW)
+    found = history.trails.list(limit=1000)
+    assert [line(number).request_id for number in reversed(range(count))] == [each.request_id for each in found]
+    assert {1} == {len(each.attempts) for each in found}
+
+
+def test_requests_are_found_by_whatever_tells_them_apart(history: History) -> None:
+    refused = (attempt("desk", "connect"), attempt("loft", started=0.1))
+    history.record(
+        [
+            line(0),
+            line(1, attempts=refused, provider="loft"),
+            line(2, failure="auth", attempts=(attempt("desk", "auth"),), model="other"),
+            line(3, session="talk", failure="nobody", provider=None, attempts=()),
+        ],
+        now=NOW,
+    )
+    assert [4, 3, 2, 1] == ids(history)
+    assert [4, 3] == ids(history, limit=2)
+    assert [2] == ids(history, provider="loft")
+    assert [3, 2, 1] == ids(history, provider="desk")
+    assert [3] == ids(history, model="other")
+    assert [3, 2, 1] == ids(history, model="m-there")
+    assert [2] == ids(history, failure="connect")
+    assert [4] == ids(history, failure="nobody")
+    assert [2, 1] == ids(history, failure="ok")
+    assert [4, 3, 2] == ids(history, failure="any")
+    assert [4] == ids(history, session="talk")
+    assert [4] == ids(history, session=history.sessions.list(limit=1)[0].id)
+    assert [3, 2] == ids(history, since=moment(NOW + 1), until=moment(NOW + 3))
+    assert [3, 4] == ids(history, after=2)
+
+
+def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(history: History) -> None:
+    history.record([line(1), line(2, request_id="req_other0000000000000001")], now=NOW)
+    found = history.trails.get("req_other00")
+    assert found is not None
+    assert 2 == found.request.number
+    assert history.trails.get("req_") is None
+    assert history.trails.get("req_nobody") is None
+
+
+def test_an_id_that_is_there_already_is_refused_with_its_whole_batch(history: History) -> None:
+    history.record([line(1)], now=NOW)
+    with pytest.raises(AlreadyExists):
+        history.record([line(2), line(1)], now=NOW)
+    assert [1] == ids(history)
+    assert 1 == sums(history, overall=True)[Subject(NOW)].requests
+
+
+def test_a_session_is_used_again_for_half_an_hour_after_its_last_request_and_then_begins_anew(history: History) -> None:
+    minutes = 60_000
+    for number, at in enumerate((0, 29, 58, 89)):
+        history.record([line(number, session="talk", at=NOW + at * minutes)], now=NOW)
+    second, first = history.sessions.list(limit=9)
+    assert ("talk", 3, "talk", 1) == (first.name, first.requests, second.name, second.requests)
+    assert first.expires_at == first.last_accessed + timedelta(minutes=30)
+    assert [3, 2, 1] == ids(history, session=first.id)
+    assert [4, 3, 2, 1] == ids(history, session="talk")
+
+
+def test_processes_share_a_session_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    with History.open(path) as one, History.open(path) as two:
+        one.record([line(1, session="talk")], now=NOW)
+        two.record([line(2, session="talk")], now=NOW)
+        assert [2] == [session.requests for session in one.sessions.list(limit=9)]
+
+
+def test_plans_that_are_the_same_are_kept_once(history: History, tmp_path: Path) -> None:
+    history.record([line(number) for number in range(5)], now=NOW)
+    history.record([line(9, plan='{"candidates": []}')], now=NOW)
+    with sqlite3.connect(tmp_path / "router.history.db") as raw:
+        assert [(2,)] == raw.execute("SELECT count(*) FROM plans").fetchall()
+    raw.close()
+
+
+def test_the_sums_of_an_hour_tell_of_everything_and_of_each_model_at_each_provider(history: History) -> None:
+    saved = (attempt("desk", "server"), attempt("loft", started=1.0, duration=2.0, completion_tokens=5, cost=0.5))
+    batches = [
+        [line(0), line(1, attempts=saved, duration=3.0, cost=0.5)],
+        [line(2, failure="auth", attempts=(attempt("desk", "auth"),)), line(3, at=NOW + HOUR, first_delta=0.2)],
+    ]
+    for batch in batches:
+        history.record(batch, now=NOW)
+    history.record([], now=NOW, lost=4)
+    whole = sums(history, overall=True)[Subject(NOW)]
+    assert (3, 2, 1, 4, 10, 25, 0.5) == (
+        whole.requests,
+        whole.answered,
+        whole.absorbed,
+        whole.lost,
+        whole.prompt_tokens,
+        whole.completion_tokens,
+        whole.cost,
+    )
+    assert ({"auth": 1}, Histogram.of([0.5, 3.0])) == (whole.failures, whole.latency)
+    parts = sums(history)
+    desk, loft = parts[Subject(NOW, "desk", "m")], parts[Subject(NOW, "loft", "m")]
+    assert (3, 1, 1, {"server": 1, "auth": 1}) == (desk.requests, desk.answered, desk.absorbed, desk.failures)
+    assert (1, 1, 0, 0.5, Histogram.of([2.0])) == (loft.requests, loft.answered, loft.absorbed, loft.cost, loft.latency)
+    assert [Subject(NOW), Subject(NOW + HOUR)] == sorted(sums(history, overall=True))
+
+
+CALLS = st.tuples(st.booleans(), st.sampled_from(["desk", "loft"]), st.floats(0.001, 9))
+
+
+@settings(max_examples=6)  # each makes two files
+@given(st.lists(st.lists(CALLS, max_size=5), max_size=4))
+def test_the_sums_are_the_same_however_the_requests_came_in_batches(
+    batches: list[list[tuple[bool, str, float]]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        one, other = (History.open(Path(folder) / name) for name in ("one.db", "other.db"))
+        lines = [
+            line(number, duration=took, failure=None if good else "auth", attempts=(attempt(who, duration=took),))
+            for number, (good, who, took) in enumerate(each for batch in batches for each in batch)
+        ]
+        with one, other:
+            one.record(lines, now=NOW)
+            left = iter(lines)
+            for batch in batches:
+                other.record([next(left) for _ in batch], now=NOW)
+            assert sums(one) == sums(other)
+            assert len(lines) == sums(one, overall=True).get(Subject(NOW), Tally()).requests
+
+
+def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, tmp_path: Path) -> None:
+    many = PRUNE_ROWS + 10
+    history.record([line(n, session="old", request_body="{}") for n in range(many)], now=NOW)
+    history.record([line(many, session="new", at=NOW + 5 * HOUR)], now=NOW + 5 * HOUR)
+    before = NOW + HOUR
+    assert [PRUNE_ROWS, 10, 0] == [history.retention.step(before=before, now=NOW) for _ in range(3)]
+    assert [many + 1] == ids(history)
+    with sqlite3.connect(tmp_path / "router.history.db") as raw:
+        left = [raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("responses", "attempts", "bodies")]
+    raw.close()
+    assert [1, 1, 0] == left
+    assert many + 1 == sum(tally.requests for tally in sums(history, overall=True).values())
+
+
+def test_numbers_are_never_given_twice(history: History) -> None:
+    history.record([line(1), line(2)], now=NOW)
+    history.retention.step(before=NOW + 1, now=NOW)
+    history.record([line(3)], now=NOW)
+    assert [3] == ids(history)
+
+
+def test_a_file_that_is_too_large_gives_its_oldest_for_the_newest_and_grows_no_more(history: History) -> None:
+    bound = 400_000
+    sizes = []
+    for batch in range(12):
+        history.record([line(batch * 200 + number) for number in range(200)], now=NOW)
+        while history.retention.step(before=0, max_bytes=bound, now=NOW):
+            pass
+        sizes.append(history.size)
+    assert max(sizes) <= bound
+    assert 2400 == ids(history, limit=1)[0]
+    assert len(ids(history, limit=5000)) > 200
+
+
+def test_sessions_of_which_nothing_is_left_go_and_old_sums_too(history: History) -> None:
+    history.record([line(1, session="old")], now=NOW)
+    late = NOW + 500 * 24 * HOUR
+    while history.retention.step(before=late, now=late):
+        pass
+    assert () == history.sessions.list(limit=9)
+    assert {} == sums(history, overall=True)
+
+
+def test_a_history_of_the_first_schema_is_brought_up_with_its_notes(tmp_path: Path) -> None:
+    path = tmp_path / "router.history.db"
+    first = Schema(name=HISTORY.name, application_id=HISTORY.application_id, steps=HISTORY.steps[:1])
+    old = Connection(path, schema=first, read_only=False, busy_timeout=1.0)
+    old.insert(
+        "health_notes",
+        {"process": "p", "scope": "endpoint", "subject": "s", "state": "open", "reason": "", "until": NOW, "at": 1},
+    )
+    old.close()
+    with History.open(path) as history:
+        history.record([line(1)], now=NOW)
+        assert [1] == ids(history)
+        assert ["p"] == [note.process for note in history.notes.others("me", now=0)]
+    assert 1 == len(list(tmp_path.glob("*before-m002*")))
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_a_batch_and_all_that_was_before(tmp_path: Path) -> None:
+    path = tmp_path / "router.history.db"
+    with History.open(path, max_bytes=200_000) as history:
+        written = 0
+        with pytest.raises(StoreError, match="is full"):
+            for batch in range(100):
+                history.record([line(batch * 50 + number) for number in range(50)], now=NOW)
+                written += 50
+        assert written == len(ids(history, limit=5000))
+    with sqlite3.connect(path) as raw:
+        assert [("ok",)] == raw.execute("PRAGMA integrity_check").fetchall()
+        assert [] == raw.execute("PRAGMA foreign_key_check").fetchall()
+    raw.close()
