@@ -40,6 +40,8 @@ class Backend(Server):
             assert backend.requests[0].json["model"] == "small-model"
 
     Attributes:
+        key: What a caller must show, if not empty.
+        listing: The models that it lists.
         voice: How it says answers and errors.
         chat_paths: Where it is asked to chat; the script of the first one is that of all.
     """
@@ -70,10 +72,10 @@ class Backend(Server):
             greeting: What a caller is sent before it has said anything; it gets nothing else then.
         """
         super().__init__(self._reply_to_request, port=port, scheme=scheme, greeting=greeting)
-        self._api_key = api_key
+        self.key = api_key
         self._dialect: Dialect = dialect
-        self._listing = lists(*models)
-        self._default_model = self._listing.models[0].id if self._listing.models else ""
+        self.listing = lists(*models)
+        self._default_model = self.listing.models[0].id if self.listing.models else ""
         self._site: Mapping[tuple[str, str], Reply] | None = None
         self._scripts: dict[str, list[Reply]] = {}
         self._guard = threading.Lock()
@@ -96,15 +98,15 @@ class Backend(Server):
             ("POST", CHAT): echoes(),
             ("POST", COMPLETIONS): completes(),
             ("POST", EMBEDDINGS): embeds(),
-            ("GET", MODELS): self._listing,
+            ("GET", MODELS): self.listing,
         }
         if self._dialect == "lm-studio":
-            site |= {("GET", "/api/v0/models"): self._listing, ("GET", "/api/v1/models"): self._listing}
+            site |= {("GET", "/api/v0/models"): self.listing, ("GET", "/api/v1/models"): self.listing}
         return site
 
     def admits(self, request: Request) -> bool:
         """Whether the request shows the key, if one is wanted."""
-        return not self._api_key or request.headers.get("authorization") == f"Bearer {self._api_key}"
+        return not self.key or request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refuses(self, request: Request) -> Iterable[Step]:
         """What a request gets that shows no key, or a wrong one."""
