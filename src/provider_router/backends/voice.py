@@ -30,6 +30,13 @@ class Wire(enum.Enum):
     DONE = "a mark after the last piece of a stream"
     TOOL_DELTAS = "tool calls in pieces"
     PLAIN = "whole answers beside streams"
+    MODEL = "the name of a model in requests and answers"
+    USAGE = "the tokens of prompt and answer"
+    REASONING = "reasoning beside the text"
+    LENGTH = "an end for want of tokens"
+    HISTORY = "more than the last message of a conversation"
+    PARAMETERS = "parameters such as the temperature"
+    EXTRA = "fields that nobody knows in an answer"
 
 
 class Voice:

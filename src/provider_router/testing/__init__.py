@@ -13,8 +13,9 @@ A plugin's tests begin with two fixtures, and inherit the rest:
 """
 
 from provider_router.testing.fakes import ChatQwenFake, Fake, LMStudioFake, OpenAIFake, QwenProxyFake
+from provider_router.testing.fixtures import Make
 from provider_router.testing.rules import RULES, ContractBroken
-from provider_router.testing.suite import Make, ProviderSuite
+from provider_router.testing.suite import ProviderSuite
 
 __all__ = [
     "RULES",

@@ -29,6 +29,7 @@ class ChatQwenFake(Fake):
     lacks: ClassVar[frozenset[Wire]] = frozenset({Wire.DONE, Wire.PLAIN, Wire.TOOL_DELTAS})
     done: ClassVar[bytes] = b""
     ping: ClassVar[bytes] = b"event: ping\n\n"
+    key_option: ClassVar[str] = "token"
     chat_paths = (COMPLETIONS,)
 
     def site(self) -> Mapping[tuple[str, str], Reply]:

@@ -23,11 +23,13 @@ class Fake(Backend, Voice):
 
     Attributes:
         base_path: What `base_url` adds to the origin.
+        key_option: The option that holds the key, as Python spells it.
         means: The outcome of faults, by name, where the dialect knows better than HTTP. Each needs a reason in a
             comment: the suite believes it.
     """
 
     base_path: ClassVar[str] = ""
+    key_option: ClassVar[str] = "api_key"
     means: ClassVar[Mapping[str, Outcome]] = {}
 
     def __init__(self, *replies: Reply, models: Sequence[Model | str] = ("small-model",), key: str = "") -> None:
@@ -49,6 +51,6 @@ class Fake(Backend, Voice):
     def site(self) -> Mapping[tuple[str, str], Reply]:
         return {}
 
-    def fresh(self, *replies: Reply, key: str = "") -> Self:
+    def fresh(self, *replies: Reply, models: Sequence[Model | str] = ("small-model",), key: str = "") -> Self:
         """Another one of the same kind, not started. A subclass whose `__init__` needs more overrides this."""
-        return type(self)(*replies, key=key)
+        return type(self)(*replies, models=models, key=key)
