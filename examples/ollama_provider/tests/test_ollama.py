@@ -52,10 +52,8 @@ class TestOllama(ProviderSuite):
         assert 1334875 == (await provider.chat(asked())).raw["load_duration"]
 
     async def test_several_calls_of_a_stream_have_each_an_index(self, backend: Fake, provider: Ollama) -> None:
-        one, other = calls("weather", {"city": "Oslo"}), calls("weather", {"city": "Rome"})
-        backend.script(
-            answers("", finish_reason="tool_calls").__class__(tool_calls=[*one.tool_calls, *other.tool_calls])
-        )
+        both = [ToolCall(name="weather", arguments=f'{{"city": "{city}"}}') for city in ("Oslo", "Rome")]
+        backend.script(Answer(tool_calls=both, finish_reason="tool_calls"))
         chunks = [chunk async for chunk in provider.stream(asked(tools=[TOOL]))]
         deltas = [delta for chunk in chunks for delta in chunk.tool_calls]
         assert [(0, "call_0"), (1, "call_1")] == [(delta["index"], delta["id"]) for delta in deltas]
@@ -103,9 +101,8 @@ def test_parameters_are_options_and_a_schema_is_a_format() -> None:
 
 
 def test_what_a_caller_gives_as_options_wins() -> None:
-    request = ChatRequest.of(
-        "hi", fields={"temperature": 0.5}, extra_body={"options": {"num_ctx": 4096, "temperature": 0}}
-    )
+    own = {"num_ctx": 4096, "temperature": 0}
+    request = ChatRequest.of("hi", fields={"temperature": 0.5}, extra_body={"options": own})
     assert own == body_of(request, stream=True)["options"]
 
 
