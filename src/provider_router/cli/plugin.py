@@ -81,6 +81,6 @@ def new(terminal: Terminal, *, name: str, folder: Path | None) -> None:
     written = write_plugin(name, folder)
     lines = [f"{written.folder}:", *(f"  {file}" for file in written.files)]
     terminal.result(written, "\n".join(lines))
-    terminal.note(
-        f"Next: pip install -e '{written.folder}[test]', then pytest in there, and `prouter types {written.type}`."
-    )
+    if not terminal.json:
+        install = f"pip install -e '{written.folder}[test]'"
+        terminal.note(f"Next: {install}, then pytest in there, and prouter plugin check {written.type}")
