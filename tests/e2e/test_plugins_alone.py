@@ -44,3 +44,20 @@ def test_a_plugin_passes_its_tests_beside_the_core_alone(
     assert "passed" in done.stdout
     left_out = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
     assert [] == [line for line in left_out if not LEFT_OUT.match(line)]
+
+
+def test_a_generated_package_passes_its_tests_beside_the_core_alone(
+    make_environment: Callable[..., Any], tmp_path: Path
+) -> None:
+    environment = make_environment("provider_router", tools=[*TOOLS, "hatchling", "pip"])
+    folder = tmp_path / "third"
+    environment.run(environment.python, "-m", "provider_router", "plugin", "new", "grey-heron", "--folder", str(folder))
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    installed = environment.run(environment.python, "-m", "pip", "install", *options, str(folder))
+    assert installed.returncode == 0, installed.stderr
+    checked = environment.run(environment.python, "-m", "provider_router", "plugin", "check", "grey-heron", "--json")
+    assert (0, {True}) == (checked.returncode, {finding["ok"] for finding in json.loads(checked.stdout)})
+    done = environment.run(environment.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder))
+    print(done.stdout[-2000:], file=sys.stderr)
+    assert done.returncode == 0
+    assert " passed" in done.stdout
