@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from provider_router.backends import Answer, Reply, Request, Step, Wire, echoes
+from provider_router.backends import Answer, Reply, Request, Step, ToolCall, Wire, echoes
 from provider_router.backends.answer import words
 from provider_router.backends.voice import ErrorForm
 from provider_router.backends.wire import encode, event, response
+from provider_router.chat import decode
 from provider_router.testing.fakes.fake import Fake
 
 NEW = "/api/v2/chats/new"
@@ -79,7 +80,8 @@ class ChatQwenFake(Fake):
         thoughts = [_piece("think", word) for word in words(answer.reasoning)]
         if thoughts:
             thoughts.append(_piece("think", "", status="finished"))
-        return [*thoughts, *(_piece("answer", word) for word in words(answer.text_for(request)))]
+        said = "\n".join(part for part in (answer.text_for(request), *map(_as_xml, answer.tool_calls)) if part)
+        return [*thoughts, *(_piece("answer", word) for word in words(said))]
 
     def end(self, answer: Answer, request: Request) -> Sequence[object]:
         prompt, completion = answer.tokens_for(request)
@@ -100,6 +102,13 @@ class ChatQwenFake(Fake):
     def error_piece(self, error: object) -> bytes:
         data = error.get("data") if isinstance(error, dict) else {}
         return event({"error": data, "response_id": "r-1"})
+
+
+def _as_xml(call: ToolCall) -> str:
+    """A call as the model writes it there: the tool's name as a tag, with one child for each parameter."""
+    values = decode(call.arguments).items()
+    told = [f"<{key}>{value if isinstance(value, str) else encode(value).decode()}</{key}>" for key, value in values]
+    return "\n".join([f"<{call.name}>", *told, f"</{call.name}>"])
 
 
 def _piece(phase: str, text: str, *, status: str = "typing") -> dict[str, object]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from provider_router.backends import Answer, Request, Step
+from provider_router.backends.faults import Outcome
 from provider_router.backends.voice import ErrorForm
 from provider_router.backends.wire import encode, event, response
 from provider_router.testing.fakes.openai import OpenAIFake
@@ -15,6 +16,8 @@ class QwenProxyFake(OpenAIFake):
     """The whole answer comes in one piece of a stream, and each has `_qwen_metadata` beside it."""
 
     dialect: ClassVar[str] = "qwen-proxy"
+    # Its errors in streams are all of the type `stream_error`, by which it means that it failed itself.
+    means: ClassVar[Mapping[str, Outcome]] = {"error-first": "server", "role-then-error": "server"}
 
     def whole(self, answer: Answer, request: Request) -> object:
         framed = super().whole(answer, request)
@@ -22,7 +25,8 @@ class QwenProxyFake(OpenAIFake):
         return framed | {"_qwen_metadata": {"parent_id": f"p-{request.connection}-{request.turn}"}}
 
     def parts(self, answer: Answer, request: Request) -> Sequence[object]:
-        deltas: list[dict[str, Any]] = [{"content": text}] if (text := answer.text_for(request)) else []
+        deltas: list[dict[str, Any]] = [{"reasoning_content": answer.reasoning}] if answer.reasoning else []
+        deltas += [{"content": text}] if (text := answer.text_for(request)) else []
         for index, call in enumerate(answer.tool_calls):
             opening = {"index": index, "id": call.id, "type": "function"}
             deltas.append({"tool_calls": [{**opening, "function": {"name": call.name, "arguments": ""}}]})
