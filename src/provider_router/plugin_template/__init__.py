@@ -18,7 +18,7 @@ _FILES: Final = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
     "module.py": "src/{package}/__init__.py",
-    "test.py": "tests/test_{module}.py",
+    "suite.py": "tests/test_{module}.py",
 }
 
 
