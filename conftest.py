@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,13 @@ def prouter_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the programs that a test starts run unmeasured too, where the test does: measuring doubles their time."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def network_guard() -> Iterator[None]:
     """Fail a test that wanted the network, even if the refusal was caught on its way."""
     _network_uses.clear()
@@ -97,8 +105,92 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip on Windows what only POSIX has."""
+    """Skip on Windows what only POSIX has, and measure no coverage where traffic is: quicker tests cover it."""
+    for item in items:
+        if item.get_closest_marker("e2e") or item.get_closest_marker("soak"):
+            item.add_marker("no_cover")
     if sys.platform == "win32":
         for item in items:
             if item.get_closest_marker("posix"):
                 item.add_marker(pytest.mark.skip(reason="needs POSIX"))
+
+
+# ------------------------------------------------------------------------------------------- no secret leaks, anywhere
+
+# Whatever needs a secret in a test takes one with one of these in it; each is long enough to be nothing else.
+CANARIES = ("c4nary5d1c0ffee", "sk-pelican", "sk-brown", "sk-white", "sk-right")
+# Where a secret may lie in clear: the file of the keeper `file`, files that a `file:` reference names, and this one.
+IN_CLEAR = ("secrets.json", "example.key", "conftest.py")
+
+
+def _forms(canary: str) -> Iterator[bytes]:
+    """What of a canary stays the same within a longer text, in every encoding; URLs, JSON and HTML leave it alone."""
+    content = canary.encode()
+    yield content
+    yield content.hex().encode()
+    yield canary.encode("utf-16-le")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for offset in range(3):  # base64 of a longer text looks different at each of three offsets
+            yield encode(bytes(offset) + content)[(0, 2, 3)[offset] : (offset + len(content)) * 8 // 6]
+
+
+_FORMS = sorted({form for canary in CANARIES for form in _forms(canary)})
+
+
+class LeakWatch:
+    """Searches everything that a run has written into its temporary folder, and printed, for the canaries."""
+
+    def __init__(self) -> None:
+        self.leaks: list[str] = []
+        self.searched = 0
+
+    def search(self, content: bytes, whence: str) -> None:
+        self.searched += len(content)
+        for form in _FORMS:
+            if (at := content.find(form)) >= 0:
+                self.leaks.append(f"{whence}: {content[max(at - 60, 0) : at + 60]!r}")
+                return
+
+    def search_folder(self, folder: Path) -> None:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                path = Path(parent, name)
+                if name not in IN_CLEAR and path.is_file() and not path.is_symlink():
+                    self.search(path.read_bytes(), str(path))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """What a test printed and logged, in this process or a worker's."""
+        for title, text in report.sections:
+            self.search(text.encode("utf-8", "surrogatepass"), f"{report.nodeid}, {title}")
+
+    @pytest.hookimpl(trylast=True)  # when the workers have ended
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Every file of every test: databases, their logs, backups, what was captured."""
+        self.search_folder(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+        if self.leaks and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """What was found."""
+        for leak in self.leaks:
+            terminalreporter.write_line(f"A SECRET LEAKED: {leak}", red=True)
+        if self.searched:
+            terminalreporter.write_line(f"{self.searched / 1e6:.1f} MB searched for secrets")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch over the whole run, from the process that sees all of it."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(LeakWatch(), "leak-watch")
+
+
+@pytest.fixture
+def leaks_in() -> Callable[[Path], list[str]]:
+    """The search itself, for tests that need its answer at once: what of the canaries is in a folder."""
+
+    def search(folder: Path) -> list[str]:
+        watch = LeakWatch()
+        watch.search_folder(folder)
+        return watch.leaks
+
+    return search

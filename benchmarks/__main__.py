@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterable
 
-from benchmarks import calls, many, starts
+from benchmarks import calls, many, recovery, starts
 from benchmarks.measure import QUICK, THOROUGH, Row
 from benchmarks.upstream import upstream
 
@@ -23,7 +23,7 @@ def main() -> None:
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     print(f"CPU time of one call, median of {effort.turns} interleaved turns, on {system}.\n", flush=True)
     with upstream() as base_url:
-        table(itertools.chain(*(part.rows(base_url, effort) for part in (calls, starts, many))))
+        table(itertools.chain(*(part.rows(base_url, effort) for part in (calls, starts, many, recovery))))
 
 
 def table(rows: Iterable[Row]) -> None:

@@ -5,7 +5,7 @@
     │   ├── UnknownProvider  UnknownProviderType  UnknownModel
     │   ├── AlreadyExists
     │   ├── InvalidConfig           .problems: every fault of a configuration at once
-    │   ├── MissingSecret           a reference that leads nowhere
+    │   ├── MissingSecret           a secret that cannot be had
     │   └── PluginLoadError
     ├── StoreError                  the database file itself
     │   └── NewerDatabase  DatabaseLocked  ForeignDatabase  CorruptDatabase  DatabaseNotWritable
@@ -142,7 +142,7 @@ class InvalidConfig(ConfigError):
 
 
 class MissingSecret(ConfigError):
-    """A secret's reference leads nowhere: the variable is not set, the file is not there."""
+    """A secret cannot be had: the variable is not set, the file is not there, the keyring does not answer."""
 
 
 class PluginLoadError(ConfigError):

@@ -54,6 +54,31 @@ def secrets_path() -> Path:
     return config_folder() / "secrets.json"
 
 
+def keyring_list_path() -> Path:
+    """The file in which the keeper `keyring` notes which secrets it has given to the system's keyring."""
+    return config_folder() / "keyring.json"
+
+
+def sealing_key() -> str | Path | None:
+    """What seals the secrets in the database, as text or as the file that has it, from the first place that says.
+
+    PROUTER_SECRET_KEY, PROUTER_SECRET_KEY_FILE, or the credential `prouter-secret-key` that systemd hands in.
+    """
+    if text := os.environ.get("PROUTER_SECRET_KEY", "").strip():
+        return text
+    if named := os.environ.get("PROUTER_SECRET_KEY_FILE"):
+        return Path(named).expanduser()
+    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(folder) / "prouter-secret-key"
+        return credential if credential.exists() else None
+    return None
+
+
 def routing_environment() -> dict[str, str]:
     """The variables `PROUTER_ROUTING_…` that are set, by their names."""
     return {name: text for name, text in os.environ.items() if name.startswith("PROUTER_ROUTING_") and text}
+
+
+def stock_transport() -> bool:
+    """Whether `PROUTER_TRANSPORT=httpx` wants httpx's own transport in place of the faster one."""
+    return os.environ.get("PROUTER_TRANSPORT", "").strip().lower() == "httpx"

@@ -294,6 +294,32 @@ def test_looking_creates_no_database(prouter, tmp_path: Path, command: str) -> N
     assert "does not exist" not in prouter("--db", str(path), *command.split(), "--json").stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "provider enable x",
+            "provider disable x",
+            "provider remove x --yes",
+            "provider edit x --priority 1",
+            "set x",
+        ),
+        *(
+            "model remove x --yes",
+            "model link desk x",
+            "provider add --id x --type lm-studio --config baseURL=nonsense",
+        ),
+        *("model add x --alias-of nothing", "settings set routing.maxWait 20"),
+    ],
+)
+def test_a_change_that_is_refused_creates_no_database(prouter, tmp_path: Path, command: str) -> None:
+    path = tmp_path / "typo" / "some.db"
+    result = prouter("--db", str(path), *command.split())
+    assert 1 <= result.exit_code <= 2
+    assert f"The database {path} does not exist yet." in result.output
+    assert not path.parent.exists()
+
+
 def test_a_change_creates_the_database_and_its_folder(prouter, tmp_path: Path) -> None:
     path = tmp_path / "new" / "some.db"
     result = prouter("--db", str(path), "model", "add", "qwen3")
@@ -325,7 +351,7 @@ def test_no_error_of_the_command_speaks_of_python(prouter) -> None:
 def test_a_reason_names_the_provider_once(prouter, admin: Admin, desk: Backend) -> None:
     admin.providers.edit("desk", config={"apiKey": "env:PELICAN_KEY_THAT_IS_NOT_SET"})
     said = prouter("chat", "hi").stderr
-    assert "desk: option apiKey: " in said
+    assert "(desk: no secret, option apiKey: " in said
 
 
 def test_the_help_says_of_each_command_what_it_says_itself(prouter) -> None:

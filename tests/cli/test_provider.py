@@ -5,7 +5,7 @@ import json
 import pytest
 
 from provider_router import Admin
-from provider_router.backends import Backend
+from provider_router.backends import MODELS, Backend, status
 
 
 def test_the_list_is_in_the_order_of_the_plan(prouter, answer, admin: Admin, desk: Backend, loft: Backend) -> None:
@@ -179,8 +179,6 @@ def test_what_cannot_even_be_asked_has_failed(prouter, admin: Admin, desk: Backe
 
 
 def test_a_check_that_fails_otherwise_says_how(prouter, desk: Backend) -> None:
-    from provider_router.backends import MODELS, status
-
     desk.script(status(500), path=MODELS)
     result = prouter("test", "desk")
     assert 1 == result.exit_code
@@ -215,6 +213,8 @@ def test_the_plan_tells_the_order_and_why(prouter, answer, admin: Admin, desk: B
     steps = answer("plan", "qwen3")
     assert ["desk", "loft", "off"] == [step["provider"] for step in steps]
     assert ("skipped", "disabled") == (steps[2]["state"], steps[2]["reason"])
+    assert [("desk", "qwen3"), ("loft", "qwen3")] == [(s["provider"], s["model"]) for s in answer("plan")[:2]]
+    loft.script(status(500), path=MODELS)
     assert "its own choice" in prouter("plan").stdout
     assert ["loft", "desk"] == [step["provider"] for step in answer("plan", "-p", "loft", "--fallback")][:2]
     assert "lacks audio" in prouter("plan", "--needs", "audio").stdout

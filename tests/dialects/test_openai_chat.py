@@ -117,7 +117,17 @@ def _chunk(delta: Any = None, finish: Any = None, **more: Any) -> ChatChunk:
     ],
 )
 def test_a_chunk_says_what_it_holds(chunk: ChatChunk, sign: Sign) -> None:
-    assert sign == read(chunk)
+    assert sign == read(chunk)._replace(choices=())
+
+
+def test_a_chunk_says_which_choices_it_is_of_and_which_of_them_it_ends() -> None:
+    choices = [
+        {"index": 1, "delta": {"content": "x"}, "finish_reason": None},
+        {"index": 0, "delta": {}, "finish_reason": "stop"},
+        {"delta": {"content": "x"}},
+        "odd",
+    ]
+    assert ((1, False), (0, True), (0, False)) == read(ChatChunk({"choices": choices})).choices
 
 
 @pytest.mark.parametrize("data", [b"", b"[1]", b"5", b'{"choices": ', b"{oops}"])

@@ -247,15 +247,20 @@ def traced() -> Iterator[Callable[[], int]]:
     tracemalloc.stop()
 
 
+# The short run is on one loop, the soak on both.
 @pytest.mark.parametrize(
-    ("seed", "troubles"),
+    ("anyio_backend", "seed", "troubles"),
     [
-        pytest.param(1, 2, id="short"),
-        *(pytest.param(seed, 12, id=f"seed-{seed}", marks=pytest.mark.soak) for seed in (2, 3, 4)),
+        pytest.param("asyncio", 1, 2, id="short"),
+        *(
+            pytest.param(loop, seed, 12, id=f"{loop}-seed-{seed}", marks=pytest.mark.soak)
+            for loop in ("asyncio", "trio")
+            for seed in (2, 3, 4)
+        ),
     ],
 )
 async def test_no_request_fails_while_backends_are_killed_frozen_and_restarted(
-    seed: int, troubles: int, programs: list[Program], traced: Callable[[], int]
+    anyio_backend: str, seed: int, troubles: int, programs: list[Program], traced: Callable[[], int]
 ) -> None:
     enough, done = anyio.Event(), 0
 

@@ -1,4 +1,7 @@
-"""A canary as a secret, through all that is shown, raised, logged or kept: it lies in secrets.json, nowhere else."""
+"""A canary as a secret, through all that is shown, raised, logged or kept: it lies in secrets.json, nowhere else.
+
+That nothing of any test leaks, conftest.py sees to: it searches all that a whole run has written and printed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import contextlib
 import json
 import logging
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -129,10 +132,9 @@ def configured(prouter_home: Path) -> Iterator[tuple[Backend, Path]]:
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "provider_router")
+    caplog.set_level(logging.INFO, "httpcore")  # at DEBUG it is a trace of the wire, with the heads a backend sends
     yield caplog
-    # httpcore at DEBUG is a trace of the wire, with the heads that a backend sends.
-    records = [record for record in caplog.records if not record.name.startswith("httpcore")]
-    said = [logging.Formatter("%(message)s").format(record) for record in records]
+    said = [logging.Formatter("%(message)s").format(record) for record in caplog.records]
     assert leaks("\n".join(said)) == []
 
 
@@ -166,6 +168,43 @@ def test_what_is_kept_is_in_secrets_json_and_nowhere_else(configured: tuple[Back
     assert {path for path, content in written.items() if leaks(content.decode("latin-1"))} == {home.secrets_path()}
     assert database.with_name("copy.db") in written
     assert any(path.name.endswith("-wal") for path in written)
+
+
+def test_what_is_sealed_is_in_no_file_and_its_key_neither(
+    configured: tuple[Backend, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    leaks_in: Callable[[Path], list[str]],
+) -> None:
+    _, database = configured
+    keys = [run("secrets", "key").splitlines()[0] for _ in range(2)]
+    monkeypatch.setenv("PROUTER_SECRET_KEY", keys[0])
+    told = [run("secrets", "move", "sealed", *dry) for dry in (["--dry-run"], [])]
+    told += [run("provider", "edit", "desk", "--config", f"apiKey={KEY}2", "--no-check")]
+    monkeypatch.setenv("PROUTER_SECRET_KEY", ",".join(reversed(keys)))
+    told += [
+        run("secrets", *command, *form) for command in (["rotate"], ["list"], ["check"]) for form in ([], ["--json"])
+    ]
+    backup(database, database.with_name("copy.db"))
+    assert leaks("\n".join(told)) == []
+    assert leaks_in(tmp_path) == []
+    assert "c4nary" not in home.secrets_path().read_text()
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(key.encode() in content for key in keys for content in (*written, "\n".join(told).encode()))
+    with Router() as router:
+        assert router.health()[0].state == "ready"
+
+
+@pytest.mark.parametrize("form", [*forms(KEY), "in hex", "in UTF-16"])
+def test_the_search_through_a_whole_run_finds_every_form(
+    form: str, tmp_path: Path, leaks_in: Callable[[Path], list[str]]
+) -> None:
+    written = {name: text.encode() for name, text in forms(KEY).items()}
+    written |= {"in hex": KEY.encode().hex().encode(), "in UTF-16": KEY.encode("utf-16")}
+    (tmp_path / "some.db").write_bytes(bytes(range(256)) + written[form] + bytes(100))
+    assert len(leaks_in(tmp_path)) == 1
+    (tmp_path / "some.db").rename(tmp_path / "secrets.json")
+    assert leaks_in(tmp_path) == []
 
 
 def test_no_command_shows_a_secret(configured: tuple[Backend, Path], log: pytest.LogCaptureFixture) -> None:

@@ -125,8 +125,17 @@ def descriptors() -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-@durations
-async def test_an_async_router_lives_through_it(seconds: float, backends: Backends, traced: Callable[[], int]) -> None:
+# The short run is on one loop (chaos has the other), the long one on both.
+@pytest.mark.parametrize(
+    ("anyio_backend", "seconds"),
+    [
+        pytest.param("trio", 1.0, id="short"),
+        *(pytest.param(loop, 60.0, id=f"{loop}-long", marks=pytest.mark.soak) for loop in ("asyncio", "trio")),
+    ],
+)
+async def test_an_async_router_lives_through_it(
+    anyio_backend: str, seconds: float, backends: Backends, traced: Callable[[], int]
+) -> None:
     done = {"plain": 0, "streamed": 0, "cut": 0, "wrong": 0}
 
     async def ask(router: AsyncRouter, until: float) -> None:

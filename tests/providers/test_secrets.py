@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -82,6 +81,11 @@ def test_a_reference_reads_as_it_is_written(text: str) -> None:
     assert str(reference(text)) == text
     assert reference(text).problem == ""
     assert reference(text).local == (not text.startswith("secret:"))
+
+
+def test_of_a_command_its_program_alone_is_shown() -> None:
+    shown = [reference(text).shown for text in ("env:KEY", "secret:a1", "cmd:pass show key", "cmd:get-key")]
+    assert shown == ["env:KEY", "secret:a1", "cmd:pass …", "cmd:get-key"]
 
 
 @pytest.mark.parametrize("text", ["sk-123", "http://host", "environment:KEY", "env", "", "ENV:KEY"])
@@ -161,6 +165,13 @@ def test_cmd_takes_what_a_command_prints() -> None:
     assert resolve(python("print('  key ')")) == Secret("key")
 
 
+def test_a_command_does_not_see_the_key_of_the_sealed_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROUTER_SECRET_KEY", "sealing")
+    monkeypatch.setenv("PROUTER_OTHER", "other")
+    code = "import os; print(os.environ.get('PROUTER_SECRET_KEY', 'unseen'), os.environ['PROUTER_OTHER'])"
+    assert resolve(python(code)) == Secret("unseen other")
+
+
 def test_cmd_knows_no_shell() -> None:
     assert resolve(python("import sys; print('$HOME;x')")) == Secret("$HOME;x")
 
@@ -205,35 +216,6 @@ def test_secret_asks_the_keeper(keeper: FileKeeper) -> None:
 # ---------------------------------------------------------------------------------------------------------- keyring
 
 
-@pytest.fixture
-def passwords() -> Iterator[dict[tuple[str, str], str | Exception | threading.Event]]:
-    keyring = pytest.importorskip("keyring")
-    from keyring.backend import KeyringBackend
-
-    held: dict[tuple[str, str], str | Exception | threading.Event] = {}
-
-    class InMemory(KeyringBackend):  # type: ignore[misc]
-        priority = 1  # type: ignore[assignment]
-
-        def get_password(self, service: str, username: str) -> str | None:
-            match held.get((service, username)):
-                case Exception() as error:
-                    raise error
-                case threading.Event() as unlocked:
-                    unlocked.wait(10)
-                    return None
-                case found:
-                    return found
-
-        def set_password(self, service: str, username: str, password: str) -> None:
-            held[service, username] = password
-
-    before = keyring.get_keyring()
-    keyring.set_keyring(InMemory())
-    yield held
-    keyring.set_keyring(before)
-
-
 def test_keyring_asks_the_keyring(passwords: dict[tuple[str, str], object]) -> None:
     passwords["openai.com/api", "me"] = KEY
     assert resolve(reference("keyring:openai.com/api/me")) == Secret(KEY)
@@ -253,6 +235,14 @@ def test_a_keyring_that_waits_for_somebody_is_left(passwords: dict[tuple[str, st
     with pytest.raises(ConfigError, match=r"did not answer within 0\.1 s"):
         resolve(reference("keyring:openai/me"), time_limit=0.1)
     unlocked.set()
+
+
+def test_a_system_without_a_keyring_says_what_else_there_is(passwords: dict[tuple[str, str], object]) -> None:
+    from keyring.errors import NoKeyringError
+
+    passwords["openai", "me"] = NoKeyringError("No recommended backend was available")
+    with pytest.raises(ConfigError, match="no keyring that can be used; use env:"):
+        resolve(reference("keyring:openai/me"))
 
 
 def test_without_the_extra_keyring_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +304,17 @@ def test_what_is_put_can_be_got_by_another_process(keeper: FileKeeper) -> None:
     assert other.get(secret_id).reveal() == KEY
     assert other.owner(secret_id) == "desk/apiKey"
     assert other.ids() == (secret_id,)
+
+
+def test_what_another_process_writes_is_seen_at_once_also_in_a_file_that_was_long_at_rest(keeper: FileKeeper) -> None:
+    first = keeper.put(KEY, owner="desk/apiKey")
+    os.utime(keeper.path, (1_000_000_000, 1_000_000_000))
+    assert keeper.ids() == (first,)
+    other = FileKeeper(keeper.path)
+    second = other.put("another", owner="loft/apiKey")
+    assert keeper.get(second) == Secret("another")
+    other.forget(first)
+    assert keeper.ids() == (second,)
 
 
 def test_nothing_is_created_before_the_first_secret(keeper: FileKeeper) -> None:

@@ -110,7 +110,7 @@ class Scene:
 
     def state(self, name: str) -> str:
         candidate = next(c for c in self.plan.candidates if c.provider == name)
-        return str(self.health.condition(candidate.key, self.now, max_parallel=candidate.max_parallel).state)
+        return str(self.health.condition(candidate.key, self.now, slots=candidate.slots).state)
 
     @property
     def asked(self) -> str | None:

@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 
 from provider_router import AsyncRouter
-from provider_router.backends import FAULTS, STALL, Backend, Pause, answers, streams
+from provider_router.backends import DONE, FAULTS, STALL, Backend, Pause, answers, event, streams
 from provider_router.backends.misbehaviour import STORY
 from provider_router.errors import Failure, Unreachable
 
@@ -75,3 +75,19 @@ async def test_who_leaves_a_ride_breaks_off_the_generation_at_once(quick: Any) -
             assert scope.cancelled_caught
             assert r.registry.health.in_flight == {}
             assert await anyio.to_thread.run_sync(one.wait_until, lambda backend: backend.hang_ups == 1)
+
+
+async def test_a_ride_of_two_choices_is_whole_when_both_have_ended(quick: Any) -> None:
+    def pieces(ends: int) -> Any:
+        for index in (0, 1):
+            yield event({"choices": [{"index": index, "delta": {"content": "x"}, "finish_reason": None}]})
+        for index in range(ends):
+            yield event({"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]})
+        yield DONE
+
+    with Backend(streams(lambda _: pieces(1)), streams(lambda _: pieces(2))) as one:
+        riding = quick("a", base_url=one.base_url, upstream_stream=True)
+        async with AsyncRouter(providers=[riding]) as r:
+            answer = await r.chat("hi", model="m", n=2)
+    assert [Failure.MALFORMED, None] == [attempt.failure for attempt in answer.attempts]
+    assert ["x", "x"] == [choice["message"]["content"] for choice in answer.raw["choices"]]

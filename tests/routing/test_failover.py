@@ -371,6 +371,52 @@ def test_who_leaves_the_line_keeps_no_slot(scene: Any) -> None:
     assert len(first.health.line) == 0
 
 
+def linked(*models: str, bound: int | None, provider: int | None = None) -> ProviderView:
+    links = {m: ProviderLink(model=m, remote_name="remote", max_parallel=bound if m == "m" else None) for m in models}
+    return ProviderView(id="a", endpoint="at-a", max_parallel=provider, links=links, takes_any_model=False)
+
+
+def test_a_links_bound_is_of_its_calls_alone(scene: Any) -> None:
+    view = linked("m", "n", bound=1)
+    first = scene(views=[view], needs=Needs(model="n"))
+    first.start()
+    second = scene(views=[view], needs=Needs(model="m"), health=first.health)
+    assert isinstance(second.start(), Ask)
+    third = scene(views=[view], needs=Needs(model="m"), health=first.health)
+    assert third.start() == Wait(30.0, slot=True)
+    assert [(step.state, step.reason) for step in third.plan] == [("full", "all 1 slots for m are taken")]
+    assert isinstance(scene(views=[view], needs=Needs(model="n"), health=first.health).start(), Ask)
+    second.complete()
+    assert isinstance(third.machine.woke(1000.0), Ask)
+
+
+def test_who_waits_for_a_links_slot_keeps_none_of_its_provider_from_others(scene: Any) -> None:
+    view = linked("m", "n", bound=1, provider=2)
+    first = scene(views=[view], needs=Needs(model="m"))
+    first.start()
+    waiting = scene(views=[view], needs=Needs(model="m"), health=first.health)
+    assert waiting.start() == Wait(30.0, slot=True)
+    other = scene(views=[view], needs=Needs(model="n"), health=first.health)
+    assert isinstance(other.start(), Ask)
+    first.complete()
+    assert isinstance(waiting.machine.woke(1000.0), Ask)
+
+
+def test_who_comes_to_wait_for_another_slot_lets_the_others_look_again(scene: Any) -> None:
+    view = linked("m", "n", bound=1, provider=2)
+    first = scene(views=[view], needs=Needs(model="m"))
+    second = scene(views=[view], needs=Needs(model="n"), health=first.health)
+    for running in (first, second):
+        assert isinstance(running.start(), Ask)
+    waiting = scene(views=[view], needs=Needs(model="m"), health=first.health)
+    behind = scene(views=[view], needs=Needs(model="n"), health=first.health)
+    assert waiting.start() == behind.start() == Wait(30.0, slot=True)
+    second.complete()
+    assert behind.machine.woke(1000.0) == Wait(30.0, slot=True)  # the free slot is kept for who came first …
+    assert waiting.machine.woke(1000.0) == Wait(30.0, slot=True, moved=True)  # … who cannot use it
+    assert isinstance(behind.machine.woke(1000.0), Ask)
+
+
 def test_after_the_longest_wait_the_caller_is_told_to_come_back(scene: Any) -> None:
     view, (first,) = full(scene)
     request = scene(views=[view], health=first.health, max_wait=5.0)
@@ -536,6 +582,46 @@ def test_a_stream_that_ends_without_a_finish_reason_is_truncated(scene: Any) -> 
     assert isinstance(error, StreamInterrupted)
     assert error.failure == Failure.TRUNCATED
     assert request.health.in_flight == {}
+
+
+ONE, OTHER = ((0, True),), ((1, True),)  # the end of the first and of the second choice
+
+
+@pytest.mark.parametrize(
+    ("ends", "begun", "whole"),
+    [
+        ((ONE, OTHER), (), True),
+        ((OTHER, ONE), (0, 1), True),
+        ((ONE,), (0, 1), False),
+        ((ONE,), (), True),  # a backend that takes no notice of n
+        ((), (0, 1), False),
+    ],
+    ids=["both", "both, begun before", "one of two begun", "the only one", "none"],
+)
+def test_an_answer_with_several_choices_ends_when_all_have_ended(
+    ends: tuple[Any, ...], begun: tuple[int, ...], whole: bool, scene: Any
+) -> None:
+    alone = scene("a", stream=True, choices=2)
+    alone.start()
+    for index in begun:
+        alone.machine.event(TEXT[0], Sign(meaningful=True, choices=((index, False),)), alone.now)
+    for end in ends:
+        alone.machine.event(TEXT[0], Sign(meaningful=True, finish="stop", choices=end), alone.now)
+    if not alone.machine.committed:
+        alone.machine.event(TEXT[0], Sign(meaningful=True), alone.now)
+    action = alone.machine.ended(alone.now)
+    assert isinstance(action, Answer) is whole
+    assert alone.trail == [("a", "ok" if whole else "truncated")]
+
+
+@pytest.mark.parametrize("ends", [1, 2])
+def test_what_fails_after_the_end_of_one_choice_of_two_is_a_failure(ends: int, scene: Any) -> None:
+    alone = scene("a", stream=True, choices=2)
+    alone.start()
+    for end in (ONE, OTHER)[:ends]:
+        alone.machine.event(TEXT[0], Sign(meaningful=True, finish="stop", choices=end), alone.now)
+    action = alone.fail(Failure.RESET)
+    assert isinstance(action, Answer) is (ends == 2)
 
 
 def test_what_fails_after_a_finish_reason_is_no_failure(scene: Any) -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from provider_router.routing.breaker import Breaker, Window
 from provider_router.routing.health import Effect, Health, Key, Ticket
+from provider_router.routing.line import Slots
 from provider_router.routing.retry_budget import RetryBudget
 
 KEY = Key("a", "host", "m")
@@ -307,10 +308,10 @@ def test_a_provider_is_full_at_its_bound_and_free_after_each_call() -> None:
     health = Health()
     tickets = [health.begin(KEY, 100) for _ in range(2)]
     assert health.in_flight == {"a": 2}
-    assert str(health.condition(KEY, 100, max_parallel=2).state) == "full"
-    assert str(health.condition(KEY, 100, max_parallel=3).state) == "ready"
+    assert str(health.condition(KEY, 100, slots=Slots(2)).state) == "full"
+    assert str(health.condition(KEY, 100, slots=Slots(3)).state) == "ready"
     health.succeeded(tickets[0], 101)
-    assert str(health.condition(KEY, 101, max_parallel=2).state) == "ready"
+    assert str(health.condition(KEY, 101, slots=Slots(2)).state) == "ready"
     health.failed(tickets[1], Effect.NONE, 101, reason="")
     assert health.in_flight == {}
 

@@ -178,7 +178,7 @@ async def test_an_exchange_tells_and_hears(tmp_path: Path) -> None:
     one.start()
     two.start()
     try:
-        far = note(until=4e9, at=3e9)
+        far = note(until=4e9, at=1e9)
         one.tell((far,))
         await until(lambda: two.heard == (far,))
         assert one.heard == ()
@@ -188,6 +188,20 @@ async def test_an_exchange_tells_and_hears(tmp_path: Path) -> None:
         one.close()
         two.close()
         two.close()
+
+
+def test_what_was_written_before_the_clock_was_set_back_is_not_heard(tmp_path: Path) -> None:
+    """Else a good test of an hour to come would end, at every reading, whatever is held against its provider."""
+    path = tmp_path / "router.history.db"
+    exchanges = {wall: NoteExchange(path, wall=lambda wall=wall: wall) for wall in (1_000_000.0, 1_003_600.0)}
+    early, late = exchanges.values()
+    late.tell((note(scope="test", until=1_003_660.0, at=1_003_600.0),))
+    early.tell((note(until=1_000_060.0, at=1_000_000.0),))
+    for exchange in (late, early, late):
+        exchange.start()
+        exchange.close()
+    assert early.heard == ()
+    assert late.heard == ()
 
 
 def test_a_file_that_cannot_be_written_is_told_once_and_harms_nothing(

@@ -15,6 +15,7 @@ from provider_router.errors import Skipped, UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.health import Effect, Health, Key
+from provider_router.routing.line import Slots
 from provider_router.routing.plan import Candidate, Needs, Plan, plan
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings, Snapshot
 
@@ -299,14 +300,14 @@ def test_a_links_bounds_stand_over_its_providers() -> None:
     ).candidates[0]
     assert candidate.limits.idle == 7.0
     assert candidate.limits.timeout == 600.0
-    assert candidate.max_parallel == 3
+    assert candidate.slots == Slots(5, 3, "m")
     assert candidate.context_length == 9
 
 
 def test_without_a_link_the_providers_bounds_hold() -> None:
     candidate = made(snapshot(view("a", endpoint="", limits=Limits(idle=4.0)))).candidates[0]
     assert candidate.limits.idle == 4.0
-    assert candidate.max_parallel is None
+    assert candidate.slots == Slots()
     assert candidate.context_length is None
     assert candidate.key == Key("a", "a", None)
 

@@ -152,7 +152,7 @@ async def test_a_secret_that_cannot_be_had_skips_its_provider_and_says_why(
         with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE"):
             await router.check("one")
     assert "NO_SUCH_VARIABLE" in skipped.reason
-    assert states["one"][0] == "unusable"
+    assert states["one"][0] == "no-secret"
     assert "NO_SUCH_VARIABLE" in states["one"][1]
 
 

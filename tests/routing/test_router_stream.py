@@ -10,6 +10,7 @@ import pytest
 
 from provider_router import AsyncRouter, DeadlineExceeded, Limits, ProviderError, StreamInterrupted
 from provider_router.backends import (
+    DONE,
     FAULTS,
     RESET,
     STALL,
@@ -18,6 +19,7 @@ from provider_router.backends import (
     answers,
     broken,
     calls,
+    event,
     pings,
     silent,
     status,
@@ -196,6 +198,7 @@ async def test_usage_comes_where_it_was_asked_for(quick: Any) -> None:
             assert (stream.usage.prompt_tokens, stream.usage.completion_tokens) == (7, 3)
 
 
+@pytest.mark.no_cover
 async def test_a_hundred_streams_at_once(quick: Any) -> None:
     with Backend(answers("Why is the sky blue?")) as one:
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url, first_token_timeout=60)]) as r:
@@ -231,3 +234,50 @@ async def test_one_broken_event_is_left_out_and_counted(quick: Any) -> None:
             text = "".join([chunk.text async for chunk in stream])
     assert text == STORY
     assert stream.skipped_events == 1
+
+
+def two_choices(*events: tuple[int, str | None, str | None], then: Any = None) -> Any:
+    """A stream of two choices: which one, what it says, why it ends; then, in place of the end, something else."""
+
+    def pieces(_: Any) -> Any:
+        for index, text, finish in events:
+            choice = {"index": index, "delta": {"content": text} if text else {}, "finish_reason": finish}
+            yield event({"object": "chat.completion.chunk", "choices": [choice]})
+        yield DONE if then is None else then
+
+    return streams(pieces)
+
+
+WHOLE = ((0, "one", None), (1, "two", None), (0, None, "stop"), (1, " more", None), (1, None, "length"))
+
+
+@pytest.mark.parametrize("then", [DONE, RESET], ids=["done", "reset after both ends"])
+async def test_an_answer_with_two_choices_ends_when_both_have_ended(then: Any, quick: Any) -> None:
+    with Backend(two_choices(*WHOLE, then=then)) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi", n=2) as stream:
+            async for _ in stream:
+                pass
+    choices = stream.response.raw["choices"]
+    assert [("one", "stop"), ("two more", "length")] == [(c["message"]["content"], c["finish_reason"]) for c in choices]
+    assert [None] == [attempt.failure for attempt in stream.attempts]
+
+
+@pytest.mark.parametrize("then", [DONE, RESET], ids=["done", "reset"])
+async def test_a_stream_that_is_cut_after_the_end_of_one_of_its_two_choices_is_no_success(
+    then: Any, quick: Any
+) -> None:
+    with Backend(two_choices(*WHOLE[:-1], then=then)) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi", n=2) as stream:
+            with pytest.raises(StreamInterrupted):
+                async for _ in stream:
+                    pass
+    assert [Failure.TRUNCATED] == [attempt.failure for attempt in stream.attempts]
+
+
+@pytest.mark.parametrize("text", ["Hello", ""], ids=["text", "no text"])
+async def test_a_backend_that_gives_one_choice_of_two_has_answered(text: str, quick: Any) -> None:
+    with Backend(two_choices((0, text or None, None), (0, None, "stop"))) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi", n=2) as stream:
+            assert "".join([chunk.text async for chunk in stream]) == text
+    assert [None] == [attempt.failure for attempt in stream.attempts]
+    assert ("n=2 was dropped: there is 1 of them",) == stream.response.warnings

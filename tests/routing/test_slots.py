@@ -11,7 +11,7 @@ from provider_router.routing.slots import SlotQueue
 def test_a_slot_is_kept_for_those_who_came_before() -> None:
     line = Line()
     first, second = line.join(), line.join()
-    first.providers, second.providers = frozenset("ab"), frozenset("b")
+    first.pools, second.pools = frozenset("ab"), frozenset("b")
     assert [line.ahead("b", turn) for turn in (first, second, None)] == [0, 1, 2]
     assert [line.ahead("a", turn) for turn in (first, second, None)] == [0, 1, 1]
     line.leave(first)

@@ -19,6 +19,8 @@ with Store.open(sys.argv[1]) as store:
     print(store.revision, len(store.providers))
 """
 
+pytestmark = pytest.mark.no_cover  # many programs; quicker tests cover what they run
+
 WRITE = """
 import sys
 from attrs import evolve

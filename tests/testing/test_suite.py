@@ -50,10 +50,9 @@ class ShowsItsKey(Good):
 class SharesItsHeaders(Good):
     everybodys: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.everybodys.update(self._headers)
-        self._headers = self.everybodys
+    def auth_headers(self) -> dict[str, str]:
+        self.everybodys.update(super().auth_headers())
+        return self.everybodys
 
 
 class ChangesTheRequest(Good):

@@ -32,6 +32,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Models, settings, types": {
         "model": "Models: what is asked for by name, and who serves it.",
         "settings": "Settings: values of the whole router, and where each one comes from.",
+        "secrets": "Secrets: where they are, whether they can be had, and who keeps them.",
         "types": "Show the provider types that are installed, or the options of one TYPE.",
         "plugin": "Plugins: the packages that bring provider types.",
     },

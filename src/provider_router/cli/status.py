@@ -26,7 +26,9 @@ def status(terminal: Terminal, *, check: bool) -> None:
     path = home.database_path(terminal.database)
     with Router(path) as router:
         providers = router.health()
-    usable = [provider.provider for provider in providers if provider.state not in ("disabled", "unusable")]
+    usable = [
+        provider.provider for provider in providers if provider.state not in ("disabled", "no-secret", "unusable")
+    ]
     checked = {result.provider: result for result in check_all(terminal, usable)} if check and usable else {}
     types = Plugins.load().types if checked else {}
     value = {

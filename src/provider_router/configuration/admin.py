@@ -13,6 +13,7 @@ from provider_router.configuration.links import Links
 from provider_router.configuration.model_sync import ModelSync
 from provider_router.configuration.models import Models
 from provider_router.configuration.providers import Providers
+from provider_router.configuration.secrets import Secrets
 from provider_router.configuration.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Admin:
             changes things from afar may give secrets only: a reference would let them read what is not theirs.
 
     Attributes:
-        providers, models, links, settings, credentials: the nouns.
+        providers, models, links, settings, credentials, secrets: the nouns.
         sync: takes over what backends list as models and links.
     """
 
@@ -55,6 +56,7 @@ class Admin:
         self.sync = ModelSync(self._editor)
         self.settings = Settings(self._editor)
         self.credentials = Credentials(self._editor)
+        self.secrets = Secrets(self._editor)
 
     @property
     def path(self) -> Path:

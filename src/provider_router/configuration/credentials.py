@@ -11,7 +11,7 @@ from provider_router.configuration.editor import Change, Editor
 from provider_router.configuration.names import near_miss
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.providers.config import MASKS
-from provider_router.providers.secrets import Secret, parse_reference
+from provider_router.providers.secrets import Secret
 from provider_router.store import CredentialRecord, now
 
 
@@ -45,8 +45,8 @@ class Credentials:
                 expires_at = expires_at.replace(microsecond=expires_at.microsecond // 1000 * 1000)
             record = self._editor.store.credentials.add(
                 CredentialRecord(
-                    token=_reference(change, "token", token),
-                    cookies=_reference(change, "cookies", cookies),
+                    token=change.reference(token, owner="credentials/token"),
+                    cookies=change.reference(cookies, owner="credentials/cookies"),
                     expires_at=expires_at,
                 )
             )
@@ -96,9 +96,4 @@ class Credentials:
             return (f"{field}: this is the mask that stands for a secret; give the secret itself",)
         if any(ord(character) < 32 for character in text):
             return (f"{field}: holds a line break or another control character",)
-        return tuple(f"{field}: {problem}" for problem in reference_problems(text, local=self._editor.local))
-
-
-def _reference(change: Change, field: str, value: str | Secret) -> str:
-    text = value.reveal() if isinstance(value, Secret) else value
-    return text if parse_reference(text) else change.keep_secret(text, owner=f"credentials/{field}")
+        return tuple(f"{field}: {problem}" for problem in reference_problems(value, local=self._editor.local))

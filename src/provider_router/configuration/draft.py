@@ -57,7 +57,7 @@ class Draft:
                 problems.append(f"{name}: {_NOTHING_MASKED}")
         addresses = (name for name, info in infos.items() if info.kind == "url" and name in wanted)
         moved = any(
-            _origin(stored.get(name, infos[name].default)) != _origin(_or(wanted[name], infos[name].default))
+            origin(stored.get(name, infos[name].default)) != origin(_or(wanted[name], infos[name].default))
             for name in addresses
         )
         values = {name: value for name, value in {**stored, **wanted}.items() if value is not None}
@@ -184,7 +184,7 @@ def _or(value: object, default: object) -> object:
     return default if value is None else value
 
 
-def _origin(address: object) -> object:
+def origin(address: object) -> object:
     """Scheme, host and port of an address."""
     if not isinstance(address, str):
         return address

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from attrs import define, field
 
 from provider_router import home
-from provider_router.errors import ConfigError
-from provider_router.providers.secrets import FileKeeper, parse_reference
+from provider_router.errors import ConfigError, StoreError
+from provider_router.providers.secrets import Keepers, Secret, parse_reference
 from provider_router.store import (
     ChangeRecord,
     CredentialRecord,
@@ -25,6 +26,7 @@ from provider_router.store import (
     ProviderRecord,
     SettingRecord,
     Store,
+    open_keepers,
     row_of,
 )
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
 
 log = logging.getLogger("provider_router")
+
+_PURGE_EVERY: Final = 3600.0  # seconds
 
 Row: TypeAlias = ProviderRecord | OptionRecord | ModelRecord | LinkRecord | SettingRecord | CredentialRecord
 
@@ -46,7 +50,7 @@ _NOUNS: Final[Mapping[type, str]] = {
 
 
 class Editor:
-    """The store, the keeper and the installed types, each opened when it is first needed. Threads may share one.
+    """The store, the keepers and the installed types, each opened when it is first needed. Threads may share one.
 
     Args:
         database: the file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
@@ -59,13 +63,12 @@ class Editor:
         self, database: str | Path | None, *, who: str, plugins: Plugins | None = None, local: bool = True
     ) -> None:
         self.path = home.database_path(database)
-        self.keeper = FileKeeper(home.secrets_path())
         self.who = who
         self.local = local
         self._plugins = plugins
         self._store: Store | None = None
-        self._empty: Store | None = None  # read from as long as there is no file
-        self._purged = False
+        self._keeper: tuple[Store, Keepers] | None = None
+        self._purged_at: float | None = None
         self._forget_threads()
 
     def _forget_threads(self) -> None:
@@ -84,15 +87,16 @@ class Editor:
             self.close()
             self._forget_threads()
         with self._opening:
-            if self._store is None and not Store.exists(self.path):
-                self._empty = self._empty or Store.empty(self.path)
-                return self._empty
-            return self._opened()
+            self._store = self._store or Store.late(self.path)
+            return self._store
 
-    def _opened(self) -> Store:
-        """The database's file, created if need be."""
-        self._store = self._store or Store.open(self.path)
-        return self._store
+    @property
+    def keeper(self) -> Keepers:
+        """All keepers as one, over the database that is open now."""
+        store = self.store
+        if self._keeper is None or self._keeper[0] is not store:
+            self._keeper = store, open_keepers(store)
+        return self._keeper[1]
 
     @property
     def plugins(self) -> Plugins:
@@ -102,6 +106,15 @@ class Editor:
 
             self._plugins = Plugins.load()
         return self._plugins
+
+    def refuse_from_afar(self) -> None:
+        """See that the caller sits at this machine.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if not self.local:
+            raise ConfigError("Who keeps the secrets is decided on this machine only: use prouter or Python there.")
 
     @contextmanager
     def change(self) -> Iterator[Change]:
@@ -126,24 +139,20 @@ class Editor:
             outer.take_over(mine)
 
     def _for_writing(self) -> Store:
-        """The database with its file; and the keeper's bin without what lay there for longer than it should."""
-        if self.store is self._empty:
-            with self._opening:
-                self._opened()
-        if not self._purged:
-            self._purged = True
+        """The database; and the keepers' bins without what lay there for longer than they should."""
+        if self._purged_at is None or time.monotonic() > self._purged_at + _PURGE_EVERY:
+            self._purged_at = time.monotonic()
             try:
                 self.keeper.purge()
-            except ConfigError as error:
+            except (ConfigError, StoreError) as error:
                 log.warning("removed secrets stay in their bin: %s", error)
         return self.store
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""
-        for store in (self._store, self._empty):
-            if store is not None:
-                store.close()
-        self._store = self._empty = None
+        if self._store is not None:
+            self._store.close()
+        self._store = None
 
 
 @define(eq=False)
@@ -154,14 +163,24 @@ class Change:
     _kept: list[str] = field(factory=list)
     _dropped: set[str] = field(factory=set)
 
+    def reference(self, value: str | Secret, *, owner: str) -> str:
+        """A reference as it is; the reference of what is none, or is a `Secret` and so never one, once it is kept.
+
+        Raises:
+            ConfigError: the keeper cannot take it.
+        """
+        if isinstance(value, Secret):
+            return self.keep_secret(value.reveal(), owner=owner)
+        return value if parse_reference(value) else self.keep_secret(value, owner=owner)
+
     def keep_secret(self, value: str, *, owner: str) -> str:
-        """Give a secret to the keeper.
+        """Give a secret to the keeper that takes new ones.
 
         Returns:
             Its reference, `secret:<id>`.
 
         Raises:
-            ConfigError: the keeper cannot write.
+            ConfigError: the keeper cannot take it.
         """
         kept = self._editor.keeper.put(value, owner=owner)
         self._kept.append(kept)
@@ -239,7 +258,10 @@ class Change:
         for secret in secrets:
             try:
                 self._editor.keeper.remove(secret)
-            except ConfigError as error:  # what was decided in the database stands, whether this works or not
+            except (
+                ConfigError,
+                StoreError,
+            ) as error:  # what was decided in the database stands, whether this works or not
                 log.warning("a secret that nothing refers to stays with its keeper: %s", error)
 
 

@@ -9,11 +9,12 @@ from attrs import frozen
 
 from provider_router.configuration.draft import Draft, split_part
 from provider_router.configuration.editor import Change, Editor, references_in
+from provider_router.configuration.lending import with_login
 from provider_router.configuration.names import near_miss, unknown_provider
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.providers.config import MASK, Config, build_config, describe_config, shown
-from provider_router.providers.secrets import Reference, Secret, parse_reference, resolve
-from provider_router.store import Json, OptionRecord, ProviderRecord
+from provider_router.providers.secrets import Reference, Secret, resolve
+from provider_router.store import Json, OptionRecord, ProviderRecord, now
 
 
 @frozen(kw_only=True)
@@ -125,8 +126,9 @@ class Options:
         def look_up(reference: Reference) -> Secret:
             return resolve(reference, keeper=self._editor.keeper)
 
-        values = {record.key: record.value for record in self.records()}
         config = self._editor.plugins.get(self._record().type).Config
+        own = {record.key: record.value for record in self.records()}
+        values = with_login(config, own, self._editor.store.credentials.list(), at=now())
         return build_config(config, values, resolve=look_up, whose=self._provider)
 
     def __contains__(self, key: object) -> bool:
@@ -236,12 +238,7 @@ def _option(change: Change, provider: str, key: str, value: Any, *, sensitive: b
         return OptionRecord(provider_id=provider, key=key, value=plain)
     owner = f"{provider}/{key}"
     if isinstance(value, Mapping):
-        references: Json = {part: _reference(change, one, owner=f"{owner}.{part}") for part, one in value.items()}
+        references: Json = {part: change.reference(one, owner=f"{owner}.{part}") for part, one in value.items()}
         return OptionRecord(provider_id=provider, key=key, value=references)
-    reference = _reference(change, value, owner=owner)
+    reference = change.reference(value, owner=owner)
     return OptionRecord(provider_id=provider, key=key, value=reference, kind="reference", sensitive=True)
-
-
-def _reference(change: Change, value: str | Secret, *, owner: str) -> str:
-    text = value.reveal() if isinstance(value, Secret) else value
-    return text if parse_reference(text) else change.keep_secret(text, owner=owner)

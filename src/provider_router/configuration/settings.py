@@ -14,7 +14,7 @@ from provider_router.configuration.names import near_miss, unknown_provider
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.home import routing_environment
 from provider_router.limits import ROUTING, RoutingOption, parse_duration
-from provider_router.store import Json, SettingRecord
+from provider_router.store import KEEPER_SETTING, KEEPERS, Json, SettingRecord
 
 ACTIVE_PROVIDER: Final = "active_provider"
 
@@ -79,6 +79,12 @@ def _level(value: object) -> str:
     return level
 
 
+def _keeper(value: object) -> str:
+    if value not in KEEPERS:
+        raise ValueError(f"{value!r} is not one of {', '.join(KEEPERS)}")
+    return str(value)
+
+
 def _truth(value: object) -> bool:
     return bool(ROUTING["open"].parse(value))
 
@@ -111,6 +117,12 @@ SETTINGS: Final[Mapping[str, SettingInfo]] = {
     for info in (
         SettingInfo(key=ACTIVE_PROVIDER, help="the provider that is asked first", parse=_text),
         *(_of_routing(option) for option in ROUTING.values()),
+        SettingInfo(
+            key=KEEPER_SETTING,
+            help=f"who keeps new secrets: {', '.join(KEEPERS)}",
+            parse=_keeper,
+            default=KEEPERS[0],
+        ),
         _unused("server.host", help="address that the server listens on", parse=_text, default="127.0.0.1"),
         _unused("server.port", help="port that the server listens on", parse=_port, default=3001),
         _unused("server.timeout", help="longest request to the server", parse=_duration),
@@ -180,11 +192,13 @@ class Settings:
             The value in force: the environment's, if a variable goes before the setting.
 
         Raises:
-            ConfigError: there is no such setting; the message names near ones.
+            ConfigError: there is no such setting; the message names near ones. Or it is not to be set from afar.
             UnknownProvider: `active_provider` can only be one that there is.
             InvalidConfig: the value will not do.
         """
         info = _known(key)
+        if key == KEEPER_SETTING:
+            self._editor.refuse_from_afar()
         try:
             parsed = info.parse(value)
         except ValueError as error:
@@ -208,6 +222,8 @@ class Settings:
         Raises:
             ConfigError: there is no such setting.
         """
+        if key == KEEPER_SETTING:
+            self._editor.refuse_from_afar()
         with self._editor.change() as change:
             record = self._editor.store.settings.unset(key)
             if record is None:

@@ -19,12 +19,15 @@ class Sign(NamedTuple):
         working: reasoning or a tool call is open, so that longer pauses are normal.
         finish: the finish reason, if this chunk brings one.
         error: the error inside, if it is one.
+        choices: the index of each answer it speaks of (a request may want several), and whether it ends that one. A
+            peek does not tell.
     """
 
     meaningful: bool = False
     working: bool = False
     finish: str | None = None
     error: ErrorBody | None = None
+    choices: tuple[tuple[int, bool], ...] = ()
 
 
 @frozen

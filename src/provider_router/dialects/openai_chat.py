@@ -72,14 +72,17 @@ def read(chunk: ChatChunk) -> Sign:
         return Sign(error=error)
     meaningful = working = False
     finish: str | None = None
+    heard = []
     for choice in choices:
         if not isinstance(choice, Mapping):
             continue
         reason = choice.get("finish_reason")
         if reason == "error":  # OpenRouter ends so what broke off upstream, with or without an error beside it
             return Sign(error=ErrorBody(message="the backend gave up (finish_reason: error)"))
-        if reason and isinstance(reason, str):
+        ends = bool(reason) and isinstance(reason, str)
+        if ends:
             finish = finish or reason
+        heard.append((_index(choice), ends))
         delta = choice.get("delta")
         if not isinstance(delta, Mapping):
             continue
@@ -87,7 +90,7 @@ def read(chunk: ChatChunk) -> Sign:
             meaningful = working = True
         elif delta.get("content") or delta.get("refusal") or delta.get("audio"):
             meaningful = True
-    return Sign(meaningful, working, finish)
+    return Sign(meaningful, working, finish, choices=tuple(heard))
 
 
 def peek(chunk: ChatChunk) -> Sign:
@@ -138,9 +141,13 @@ def _items(value: object) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _add_choice(choices: dict[int, dict[str, Any]], choice: Mapping[str, Any]) -> None:
+def _index(choice: Mapping[str, Any]) -> int:
     index = choice.get("index")
-    index = index if isinstance(index, int) else 0
+    return index if isinstance(index, int) else 0
+
+
+def _add_choice(choices: dict[int, dict[str, Any]], choice: Mapping[str, Any]) -> None:
+    index = _index(choice)
     whole = choices.setdefault(
         index, {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
     )

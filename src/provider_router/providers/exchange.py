@@ -27,6 +27,7 @@ from provider_router.errors import (
     ProviderTimeout,
     Unreachable,
 )
+from provider_router.providers.transport import Connection, Pool, Waits
 
 _BODY_MISSING = "Server disconnected"  # how httpcore begins where not one byte of an answer came
 
@@ -58,13 +59,14 @@ class _Body(httpx.AsyncByteStream):
 
 
 class Exchange:
-    """One request on its way. The answer's body is read piece by piece with `read()`.
+    """One request on its way, in the lane below httpx's objects (`ask`) or through an httpx client (`send`).
+
+    The answer's body is read piece by piece with `read()`.
 
     Attributes:
         phase: how far it got.
         fresh: whether a new connection was made for it.
         status: HTTP status, once the head is here.
-        headers: of the answer, names in lower case.
     """
 
     def __init__(self, who: str, progress: Progress) -> None:
@@ -72,11 +74,49 @@ class Exchange:
         self.phase = Phase.NOTHING
         self.fresh = False
         self.status = 0
-        self.headers: Mapping[str, str] = {}
         self._progress = progress
+        self._connection: Connection | None = None
+        self._silence: float | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
         self._inflate: Any = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the answer, names in lower case; those of one name joined by a comma."""
+        headers: dict[str, str] = {}
+        for raw, value in self._headers:
+            name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        return headers
+
+    # The lane below httpx's objects
+
+    async def ask(self, pool: Pool, request: bytes, *, waits: Waits, last: bool) -> None:
+        """Send the request, given in bytes, and wait for the answer's head; raises as `send` does."""
+        try:
+            connection = await pool.ask(request, waits=waits, told=self, last=last)
+        except Exception as error:
+            raise self.translate(error) from error
+        self._connection = connection
+        self._silence = waits.read
+        answer = connection.answer
+        await self._arrived(answer.status, answer.headers, answer.encoding)
+
+    def connected(self, address: str | None, *, fresh: bool) -> None:
+        """Told by the lane of every request's connection; one that is reused may lead elsewhere than a new one."""
+        self.fresh = fresh
+        self._progress.connected(address)
+
+    def sending(self) -> None:
+        self.phase = Phase.CONNECTED
+
+    def sent(self) -> None:
+        self.phase = Phase.SENT
+        self._progress.sent()
+
+    # Through an httpx client
 
     async def trace(self, name: str, info: Mapping[str, Any]) -> None:
         """What httpx tells while it sends (its `trace` extension)."""
@@ -88,8 +128,7 @@ class Exchange:
         elif step == "send_request_headers.started":
             self.phase = Phase.CONNECTED
         elif step == "send_request_body.complete":
-            self.phase = Phase.SENT
-            self._progress.sent()
+            self.sent()
 
     async def _connected(self, stream: Any) -> None:
         self.fresh = True
@@ -112,21 +151,26 @@ class Exchange:
             response = await client.send(request, stream=True)
         except Exception as error:  # the door's last word: whatever httpx and what is below it raise
             raise self.translate(error) from error
-        self.phase = Phase.HEAD
-        self.status = response.status_code
-        self.headers = response.headers
         self._response = response
         self._pieces = aiter(response.stream)  # type: ignore[arg-type]
+        encoding = response.headers.get("content-encoding", "").strip().lower().encode()
+        await self._arrived(response.status_code, response.headers.raw, encoding)
+
+    async def _arrived(self, status: int, headers: list[tuple[bytes, bytes]], encoding: bytes) -> None:
+        """The head is here."""
+        self.phase = Phase.HEAD
+        self.status = status
+        self._headers = headers
         self._progress.head()
-        encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        if encoding in ("gzip", "x-gzip", "deflate"):
+        if encoding in (b"gzip", b"x-gzip", b"deflate"):
             self._inflate = zlib.decompressobj(wbits=47)  # either of the two, by its header
-        elif encoding not in ("", "identity"):
+        elif encoding not in (b"", b"identity"):
             await self.aclose()
+            said = encoding.decode("latin-1")
             raise MalformedAnswer(
-                f"{self.who} answered in the encoding {encoding!r}, though none was asked for",
+                f"{self.who} answered in the encoding {said!r}, though none was asked for",
                 provider=self.who,
-                detail=f"encoding {encoding}",
+                detail=f"encoding {said}",
             )
 
     @property
@@ -140,10 +184,14 @@ class Exchange:
         Raises:
             ProviderError: where the body breaks off or falls silent.
         """
-        assert self._pieces is not None
+        connection, pieces = self._connection, self._pieces
         while True:
             try:
-                piece = await anext(self._pieces, b"")
+                if connection is not None:
+                    piece = await connection.read(self._silence)
+                else:
+                    assert pieces is not None
+                    piece = await anext(pieces, b"")
                 if not piece:
                     return b""
                 self._progress.arrived()
@@ -176,8 +224,10 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Let go of the answer; an unfinished one is broken off, which the backend sees at once."""
-        response, pieces = self._response, self._pieces
-        self._response = self._pieces = None
+        connection, response, pieces = self._connection, self._response, self._pieces
+        self._connection = self._response = self._pieces = None
+        if connection is not None:
+            connection.release()
         if response is None or pieces is None:
             return
         with anyio.CancelScope(shield=True):

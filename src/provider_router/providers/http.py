@@ -1,39 +1,33 @@
-"""HTTPProvider: the one door to httpx. Provider types use its four verbs and never see a client of it."""
+"""HTTPProvider: a provider that speaks HTTP. Provider types use its four verbs and never see a client or connection."""
 
 from __future__ import annotations
 
 import functools
-import os
-import ssl
 from collections.abc import AsyncGenerator, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
-
-import anyio.lowlevel
-import httpx
 
 from provider_router.chat import UNWATCHED, ChatRequest, decode, encode
 from provider_router.dialects.failures import ErrorBody
 from provider_router.dialects.sse import Event, EventParser
-from provider_router.errors import ConnectionLost, MalformedAnswer, ProviderError
-from provider_router.limits import Limits
+from provider_router.errors import MalformedAnswer, ProviderError
+from provider_router.limits import UNSAID, Limits
+from provider_router.providers.carrier import Carrier, Errand
 from provider_router.providers.config import option
 from provider_router.providers.exchange import Exchange
 from provider_router.providers.provider import Provider
 from provider_router.providers.secrets import Secret
+from provider_router.providers.transport import Waits
 from provider_router.providers.zones import zone_of_host
 
 WHOLE = "whole\n"
 """The type of the event that is no event: one JSON in place of a stream. No event can call itself that."""
 
-# After a fork: connections that belong to the parent, which the child must neither use nor close.
-_of_the_parent: list[object] = []
-
 _WRITE_TIMEOUT = 30.0
-_IDLE_CONNECTION = 4.0  # seconds; local servers close theirs after five
-_STALE_TRIES = 8  # connections that had died while idle, before the failure counts
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _ERROR_BYTES = 64 * 1024  # read of an error's body
+_LONG_LINE = "a line beyond the bound"
 _PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
 
 
@@ -53,14 +47,18 @@ class HTTPProvider(Provider):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._client: httpx.AsyncClient | None = None
-        self._home: tuple[int, object] | None = None  # the process and the event loop of the client
-        self._headers: dict[str, str] = {
+        headers = {
             "accept-encoding": "identity",
             "user-agent": "provider-router",
             **{name.lower(): value.reveal() for name, value in self.config.headers.items()},
             **self.auth_headers(),
         }
+        self._carrier = Carrier(
+            self.id,
+            headers,
+            transport=self.transport,  # type: ignore[arg-type]
+            trust_env=self.config.trust_env,
+        )
 
     def auth_headers(self) -> dict[str, str]:
         """Headers that prove who asks; a type with credentials overrides this."""
@@ -68,16 +66,22 @@ class HTTPProvider(Provider):
 
     @property
     def endpoint(self) -> str:
-        url = urlsplit(self.config.base_url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        return f"{url.scheme}://{(url.hostname or '').lower()}:{port}"
+        return self._place[0]
 
     @property
     def zone(self) -> str:
-        return self.config.zone or zone_of_host(urlsplit(self.config.base_url).hostname or "")
+        return self.config.zone or self._place[1]
+
+    @functools.cached_property
+    def _place(self) -> tuple[str, str]:
+        """The endpoint, and the zone that its host promises."""
+        url = urlsplit(self.config.base_url)
+        host = url.hostname or ""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        return f"{url.scheme}://{host.lower()}:{port}", zone_of_host(host)
 
     def prepare(self) -> None:
-        self._client_here()
+        self._carrier.prepare(self.config.base_url)
 
     # The four verbs
 
@@ -135,14 +139,15 @@ class HTTPProvider(Provider):
         a crash of the provider type.
 
         Raises:
-            MalformedAnswer: for a line that is no JSON; what came before it has been handed out.
+            MalformedAnswer: for a line that is no JSON, or a longer one than `max_answer_bytes`; what came before it
+                has been handed out.
             ProviderError: of the class that fits.
         """
         exchange = await self._send("POST", path, body, accept="application/x-ndjson")
         try:
             most = self._bounds(body, None).max_answer_bytes or 1
             rest: list[bytes] = []
-            pending = 0
+            pending = 0  # bytes of the line that is not whole yet
             more = True
             while more:
                 piece = await exchange.read()
@@ -152,11 +157,10 @@ class HTTPProvider(Provider):
                     rest.append(piece)
                     pending += len(piece)
                     if pending > most:
-                        raise self._malformed("a line beyond the bound")
+                        raise self._malformed(_LONG_LINE)
                     continue
-                pending = len(tail)
-                said, fault = self._said(b"".join([*rest, head]))
-                rest = [tail] if tail else []
+                said, fault = self._said(b"".join([*rest, head]), most)
+                rest, pending = [tail] if tail else [], len(tail)
                 if said:
                     yield said
                 if fault is not None:
@@ -164,10 +168,12 @@ class HTTPProvider(Provider):
         finally:
             await exchange.aclose()
 
-    def _said(self, data: bytes) -> tuple[list[Any], MalformedAnswer | None]:
-        """What lines say, up to the first that is no JSON."""
+    def _said(self, data: bytes, most: int) -> tuple[list[Any], MalformedAnswer | None]:
+        """What lines say, up to the first that is no JSON or has more than `most` bytes."""
         said: list[Any] = []
         for line in data.split(b"\n"):
+            if len(line) > most:
+                return said, self._malformed(_LONG_LINE)
             if line.strip():
                 try:
                     said.append(self._json(line))
@@ -202,42 +208,34 @@ class HTTPProvider(Provider):
         """
         bounds = self._bounds(body, limits)
         silence = bounds.timeout if accept == "application/json" else max(bounds.first_token or 0, bounds.idle or 0)
-        headers = {"accept": accept, **self._headers}
         content: bytes | None = None
-        progress = UNWATCHED
+        progress, headers, zone = UNWATCHED, _NO_HEADERS, None
         if isinstance(body, ChatRequest):
-            content, progress = body.body, body.progress
-            headers.update({name.lower(): value for name, value in body.headers.items()})
+            content, progress, headers, zone = body.body, body.progress, body.headers, body.zone
         elif body is not None:
             content = encode(body)
-        if content is not None:
-            headers["content-type"] = "application/json"
-        client = self._client_here()
-        timeout = httpx.Timeout(
-            connect=bounds.connect, read=(silence or 60.0) * _PATIENT, write=_WRITE_TIMEOUT, pool=None
-        ).as_dict()
-        for _ in range(_STALE_TRIES):
-            exchange = Exchange(self.id, progress)
-            try:
-                request = httpx.Request(
-                    method, self.url(path), headers=headers, content=content, extensions={"timeout": timeout}
-                )
-            except (httpx.InvalidURL, UnicodeError) as error:
-                raise exchange.translate(error) from None
-            try:
-                await exchange.send(client, request)
-            except ConnectionLost:
-                if exchange.stale:
-                    continue
-                raise
-            if exchange.status >= 300:
-                await self._raise_error(exchange, body)
-            return exchange
-        raise ConnectionLost(f"{self.id} closes every connection that lies idle", provider=self.id, detail="reset")
+        exchange = await self._carrier.send(
+            Errand(
+                method=method,
+                url=self.url(path),
+                accept=accept,
+                headers=headers,
+                content=content,
+                waits=Waits(bounds.connect, (silence or 60.0) * _PATIENT, _WRITE_TIMEOUT),
+                progress=progress,
+                zone=zone,
+            )
+        )
+        if exchange.status >= 300:
+            await self._raise_error(exchange, body)
+        return exchange
 
     def _bounds(self, body: object, limits: Limits | None) -> Limits:
-        said = limits or (body.limits if isinstance(body, ChatRequest) else Limits())
-        return said.over(self.bounds())
+        """What holds for this request; of an attempt, the Router has said all of it."""
+        said = limits or (body.limits if isinstance(body, ChatRequest) else UNSAID)
+        if None in (said.connect, said.timeout, said.first_token, said.idle, said.max_answer_bytes):
+            return said.over(self.bounds())
+        return said
 
     async def _raise_error(self, exchange: Exchange, body: object) -> None:
         try:
@@ -293,32 +291,5 @@ class HTTPProvider(Provider):
             return f"{parts.scheme}://{parts.netloc}{path}"
         return f"{self.config.base_url}/{path}"
 
-    def _client_here(self) -> httpx.AsyncClient:
-        """The client of this event loop: connections cannot move from one loop to another."""
-        home = (os.getpid(), anyio.lowlevel.current_token())
-        if self._client is None or self._home != home:
-            if self._home is not None and self._home[0] != home[0]:
-                _of_the_parent.append(self._client)
-            self._home = home
-            secure = self.config.base_url.startswith("https:")
-            self._client = httpx.AsyncClient(
-                transport=self.transport,  # type: ignore[arg-type]
-                verify=_tls() if secure else False,
-                trust_env=self.config.trust_env,
-                limits=httpx.Limits(
-                    max_connections=None, max_keepalive_connections=64, keepalive_expiry=_IDLE_CONNECTION
-                ),
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            )
-        return self._client
-
     async def aclose(self) -> None:
-        client, self._client = self._client, None
-        if client is not None and self._home == (os.getpid(), anyio.lowlevel.current_token()):
-            await client.aclose()
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """One context for all providers: making one costs 20 ms."""
-    return httpx.create_ssl_context()
+        await self._carrier.aclose()

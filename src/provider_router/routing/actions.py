@@ -20,10 +20,16 @@ class Ask:
 
 @frozen
 class Wait:
-    """Do nothing for so many seconds, then feed `woke`. With `slot`, any slot that falls free ends it sooner."""
+    """Do nothing for so many seconds, then feed `woke`.
+
+    Attributes:
+        slot: whether any slot that falls free ends it sooner.
+        moved: whether a slot that was kept for this request is kept no more, so that the others in the line look again.
+    """
 
     seconds: float
     slot: bool = False
+    moved: bool = False
 
 
 @frozen

@@ -128,7 +128,13 @@ class Call:
             fallback_on=self.fallback_on or frozenset(settings.fallback_on),
             resume=self.resume or settings.resume,
             guards=self.guards or settings.guards,
+            choices=self._choices,
         )
+
+    @property
+    def _choices(self) -> int:
+        wanted = self.request.raw.get("n")
+        return max(wanted, 1) if isinstance(wanted, int) else 1
 
 
 def _parsed(name: str, value: str | None) -> str | None:

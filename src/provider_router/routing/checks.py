@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 from attrs import define, field
 
@@ -16,9 +18,14 @@ class _Running:
 
 
 class Checks:
-    """The checks that run at present. A hundred silent calls at one endpoint make one check, not a hundred."""
+    """The checks that run at present. A hundred silent calls at one endpoint make one check, not a hundred.
 
-    def __init__(self) -> None:
+    Args:
+        after: what is done after a good check beside a call, in what is left of its time.
+    """
+
+    def __init__(self, after: Callable[[Provider], Awaitable[None]]) -> None:
+        self._after = after
         self._running: dict[str, _Running] = {}
 
     async def beside(self, provider: Provider, seconds: float) -> bool | None:
@@ -32,6 +39,8 @@ class Checks:
         try:
             with anyio.move_on_after(seconds):
                 running.answered = await self._answers(provider)
+                if running.answered:
+                    await self._after(provider)
         finally:
             del self._running[provider.endpoint]
             running.over.set()

@@ -30,6 +30,7 @@ from provider_router.errors import (
 )
 from provider_router.providers.provider import Provider
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
 from provider_router.routing.plan import Candidate
@@ -103,8 +104,8 @@ class Driver(ABC):
             self._slots.wake()
             raise
         action = self.machine.woke(self._clock())
-        if wait.slot and not (isinstance(action, Wait) and action.slot):
-            self._slots.wake()  # it has left the line, and the others move up
+        if wait.slot and not (isinstance(action, Wait) and action.slot and not action.moved):
+            self._slots.wake()  # it has left the line, or stands for another slot, and the others move up
         return action
 
     async def _attempt(self, ask: Ask) -> Action:
@@ -252,7 +253,7 @@ class ChatDriver(Driver):
         options = {**(request.raw.get("stream_options") or {}), "include_usage": True}
         stream = provider.stream(request.changed(stream=True, stream_options=options))
         chunks: list[ChatChunk] = []
-        finished = False
+        choices = Choices(self.machine.policy.choices)
         try:
             async for chunk in stream:
                 try:
@@ -261,12 +262,12 @@ class ChatDriver(Driver):
                     continue
                 if sign.error is not None:
                     raise self._embedded(sign.error, provider)
-                finished = finished or sign.finish is not None
+                choices.hear(sign)
                 chunks.append(chunk)
         finally:
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
-        if not finished:
+        if not choices.closed:
             raise MalformedAnswer(
                 f"{provider.id} ended its answer too early", provider=provider.id, detail="answer cut"
             )

@@ -28,6 +28,7 @@ from provider_router.errors import (
     trail_text,
 )
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
 from provider_router.routing.plan import Candidate, Plan
 from provider_router.routing.retry_budget import RetryBudget
@@ -67,6 +68,7 @@ class Failover:
 
     def _reset_attempt(self) -> None:
         self._finish: str | None = None
+        self._choices = Choices(self.policy.choices) if self.policy.choices > 1 else None
         self._model: str | None = None
         self._held: list[ChatChunk] = []
         self._held_bytes = 0
@@ -96,7 +98,7 @@ class Failover:
     def _ask(self, candidate: Candidate, now: float) -> Ask:
         self._candidate = candidate
         check_first = candidate.view.free_check and self._health.to_check_first(candidate.key, now)
-        self._ticket = self._health.begin(candidate.key, now)
+        self._ticket = self._health.begin(candidate.key, now, slots=candidate.slots)
         self._reset_attempt()
         self._asked = now
         limits = self.policy.limits.over(candidate.limits)
@@ -132,6 +134,8 @@ class Failover:
         Nothing before commit; the held ones and this one at commit; this one after it.
         """
         self._finish = self._finish or sign.finish
+        if self._choices is not None:
+            self._choices.hear(sign)
         if sign.meaningful or sign.finish:  # a ping or usage in between opens and closes nothing
             self._silence.working = sign.working
         if self.committed:
@@ -151,7 +155,7 @@ class Failover:
 
     def ended(self, now: float) -> Action:
         """The stream has come to its end."""
-        if self._finish is not None:
+        if self.closed:
             return self.completed(now)
         who = self._who()
         if self.committed:
@@ -163,8 +167,13 @@ class Failover:
 
     @property
     def finished(self) -> bool:
-        """Whether the stream has said why it ends, so that what fails after that is no failure."""
-        return self._finish is not None
+        """Whether the stream has said why it ends, each of its choices, so that what fails after it is no failure."""
+        return self._finish is not None if self._choices is None else self._choices.complete
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is whole if it ends in order now."""
+        return self._finish is not None if self._choices is None else self._choices.closed
 
     def completed(self, now: float) -> Answer:
         """The answer is whole."""

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import frozen
 
@@ -20,8 +20,10 @@ from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
 from provider_router.routing.hints import Hints, Note
 from provider_router.routing.hold import Hold, hold
-from provider_router.routing.line import Line, Turn
+from provider_router.routing.line import UNBOUNDED, Line, Pool, Slots, Turn
 from provider_router.routing.speed import Speed
+
+T = TypeVar("T")
 
 _CLOCKS_APART: Final = 0.01  # seconds by which two comparisons of wall clock and own clock may differ
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
@@ -54,11 +56,12 @@ class Key:
 
 @frozen(eq=False)
 class Ticket:
-    """One call in flight, since when, and of which breakers it is the trial."""
+    """One call in flight, since when, of which breakers it is the trial, and over which of the provider's links."""
 
     key: Key
     began: float
     trials: tuple[Breaker, ...] = ()
+    link: tuple[str, str] | None = None
 
 
 class Health:
@@ -86,13 +89,12 @@ class Health:
         self._tests: dict[tuple[str, str], float] = {}
         self._heard_tests: dict[str, float] = {}
         self.in_flight: dict[str, int] = {}
+        self._over_links: dict[tuple[str, str], int] = {}  # calls in flight, of links that bound them
         self.line = Line()
         self.hints = Hints()
         self.changes = 0
 
-    def condition(
-        self, key: Key, now: float, *, max_parallel: int | None = None, turn: Turn | None = None
-    ) -> Condition:
+    def condition(self, key: Key, now: float, *, slots: Slots = UNBOUNDED, turn: Turn | None = None) -> Condition:
         """How a candidate stands now, the worst of what is known of it; `turn` is the asker's place in the line."""
         throttle = self._throttles.get(key.provider)
         if throttle is not None and throttle.until > now:
@@ -103,8 +105,9 @@ class Health:
                 worst = _worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
         for breaker in self._breakers(key):
             worst = _worse(worst, breaker.condition(now))
-        if worst.askable and self.full(key.provider, max_parallel, turn=turn):
-            return Condition(State.FULL, f"all {max_parallel} slots are taken")
+        if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
+            bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
+            return Condition(State.FULL, f"all {bound} slots{whose} are taken")
         if worst is READY and self._busy.get(key.endpoint, 0.0) > now:
             return Condition(State.BUSY, "busy a moment ago", self._busy[key.endpoint])
         if worst is READY and (note := self.hints.about(key.provider, key.endpoint, key.model, at=now)) is not None:
@@ -118,16 +121,26 @@ class Health:
             return breaker.on_offer(now)
         return self.hints.about(key.provider, key.endpoint, key.model, at=now) is not None
 
-    def full(self, provider: str, max_parallel: int | None, *, turn: Turn | None = None) -> bool:
-        """Whether all slots of a provider are taken, or kept for those who came before."""
-        if max_parallel is None:
-            return False
-        return self.in_flight.get(provider, 0) + self.line.ahead(provider, turn) >= max_parallel
+    def full(self, provider: str, slots: Slots, *, turn: Turn | None = None) -> Pool | None:
+        """Which pool of slots that a call needs is taken, or kept for those who came before; None if it may begin."""
+        bound = slots.provider
+        if bound is not None and self.in_flight.get(provider, 0) + self.line.ahead(provider, turn) >= bound:
+            return provider
+        if slots.link is not None and slots.model is not None:
+            pool = (provider, slots.model)
+            if self._over_links.get(pool, 0) + self.line.ahead(pool, turn) >= slots.link:
+                return pool
+        return None
 
-    def begin(self, key: Key, now: float) -> Ticket:
-        """A call starts: its slot is taken, and it is the trial of what is half-open."""
+    def begin(self, key: Key, now: float, *, slots: Slots = UNBOUNDED) -> Ticket:
+        """A call starts: its slots are taken, and it is the trial of what is half-open."""
         self.in_flight[key.provider] = self.in_flight.get(key.provider, 0) + 1
-        ticket = Ticket(key, now, tuple(breaker for breaker in self._breakers(key) if breaker.on_offer(now)))
+        link = None
+        if slots.link is not None and slots.model is not None:
+            link = (key.provider, slots.model)
+            self._over_links[link] = self._over_links.get(link, 0) + 1
+        trials = tuple(breaker for breaker in self._breakers(key) if breaker.on_offer(now))
+        ticket = Ticket(key, now, trials, link)
         for breaker in ticket.trials:
             breaker.trial = ticket
         return ticket
@@ -349,13 +362,19 @@ class Health:
             breaker.in_a_row = 0
 
     def _free(self, ticket: Ticket) -> None:
-        left = self.in_flight.get(ticket.key.provider, 1) - 1
-        if left > 0:
-            self.in_flight[ticket.key.provider] = left
-        else:
-            self.in_flight.pop(ticket.key.provider, None)
+        _count_down(self.in_flight, ticket.key.provider)
+        if ticket.link is not None:
+            _count_down(self._over_links, ticket.link)
         for breaker in ticket.trials:
             breaker.free(ticket)
+
+
+def _count_down(calls: dict[T, int], pool: T) -> None:
+    left = calls.get(pool, 1) - 1
+    if left > 0:
+        calls[pool] = left
+    else:
+        calls.pop(pool, None)
 
 
 def _worse(one: Condition, other: Condition) -> Condition:

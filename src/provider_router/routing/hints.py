@@ -7,8 +7,11 @@ one process with broken DNS does not move everybody.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from attrs import frozen
+
+_CLOCKS_APART: Final = 1.0  # seconds by which the clocks of two processes may differ
 
 
 @frozen(kw_only=True)
@@ -33,6 +36,14 @@ class Note:
     reason: str = ""
     until: float
     at: float
+
+    def holds(self, now: float) -> bool:
+        """Whether it says something at this moment of its clock.
+
+        Not one that has ended; nor one of the future, which was written before the clock was set back: nobody knows how
+        old it is.
+        """
+        return self.until > now and self.at <= now + _CLOCKS_APART
 
     @property
     def place(self) -> tuple[str, str, str | None]:

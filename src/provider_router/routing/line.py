@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from attrs import define
+from typing import Final
+
+from attrs import define, frozen
+
+Pool = str | tuple[str, str]
+"""What slots belong to: a provider, or one of its links, as (provider, model)."""
+
+
+@frozen
+class Slots:
+    """How many calls may be in flight: at a provider, and over the one of its links that the call takes.
+
+    Attributes:
+        provider: the bound of the provider; None is none.
+        link: the bound of the link.
+        model: which link it is, by the model's id here.
+    """
+
+    provider: int | None = None
+    link: int | None = None
+    model: str | None = None
+
+
+UNBOUNDED: Final = Slots()
 
 
 @define(eq=False)
 class Turn:
-    """One request that waits, and the providers of which any will do."""
+    """One request that waits, and the pools of slots of which a free place in any will do."""
 
-    providers: frozenset[str] = frozenset()
+    pools: frozenset[Pool] = frozenset()
 
 
 class Line:
@@ -29,11 +52,11 @@ class Line:
     def leave(self, turn: Turn) -> None:
         self._turns.pop(turn, None)
 
-    def ahead(self, provider: str, turn: Turn | None) -> int:
-        """How many slots of a provider are kept for those before this turn; before a newcomer they all are."""
+    def ahead(self, pool: Pool, turn: Turn | None) -> int:
+        """How many slots of a pool are kept for those before this turn; before a newcomer they all are."""
         count = 0
         for other in self._turns:
             if other is turn:
                 break
-            count += provider in other.providers
+            count += pool in other.pools
         return count

@@ -79,10 +79,12 @@ class NoteExchange:
         try:
             # Opened for each exchange: a file that was moved, deleted or mended meanwhile is no trouble.
             with History.open(self._path) as history:
-                now = round(self._wall() * 1000)
+                wall = self._wall()
+                now = round(wall * 1000)
                 if own is not None:
                     history.notes.replace(self.process, [_record(self.process, note) for note in own], now=now)
-                self.heard = tuple(_note(record) for record in history.notes.others(self.process, now=now))
+                others = map(_note, history.notes.others(self.process, now=now))
+                self.heard = tuple(note for note in others if note.holds(wall))
             self._trouble = ""
         except StoreError as error:
             if own is not None and not self._own:

@@ -16,6 +16,7 @@ from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.breaker import LATER, Condition, State
 from provider_router.routing.health import Health, Key
+from provider_router.routing.line import Slots
 from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
 from provider_router.routing.strategies import STRATEGIES
 
@@ -97,9 +98,9 @@ class Candidate:
         return self.link.limits.over(self.view.limits) if self.link else self.view.limits
 
     @property
-    def max_parallel(self) -> int | None:
-        bounds = (self.view.max_parallel, self.link.max_parallel if self.link else None)
-        return min((bound for bound in bounds if bound is not None), default=None)
+    def slots(self) -> Slots:
+        link = self.link
+        return Slots(self.view.max_parallel, link.max_parallel if link else None, link.model if link else None)
 
     def __str__(self) -> str:
         note = f", {self.reason}" if self.reason else ""
@@ -235,7 +236,7 @@ def _judge(
     if not view.enabled:
         return skip("disabled")
     if view.problem:
-        return skip(view.problem, view.until)
+        return skip(f"no secret, {view.problem}" if view.lacks_secret else view.problem, view.until)
     link = view.links.get(model) if model is not None else view.default_link
     if model is not None and link is None and not view.takes_any_model:
         return skip(f"does not serve {model}")
@@ -255,7 +256,7 @@ def _judge(
 
 
 def _conditioned(candidate: Candidate, needs: Needs, health: Health, now: float, at: datetime) -> Candidate:
-    condition = health.condition(candidate.key, now, max_parallel=candidate.max_parallel)
+    condition = health.condition(candidate.key, now, slots=candidate.slots)
     if condition.state is State.READY and (refused := sorted(needs.capabilities & health.refused(candidate.key))):
         condition = Condition(State.DOUBTED, f"has refused {', '.join(refused)} before")
     if condition.state is State.READY:

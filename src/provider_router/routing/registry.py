@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -18,6 +19,7 @@ from provider_router.errors import ConfigError, Failure, ProviderError, UnknownP
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.recovery import Recovery
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.views import (
     broken_view,
@@ -30,8 +32,11 @@ from provider_router.routing.views import (
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
+    from provider_router.providers.secrets import Keeper
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
+
+log: Final = logging.getLogger("provider_router")
 
 ACTIVE_PROVIDER = "active_provider"
 
@@ -49,6 +54,7 @@ class LiveProvider:
     retired: bool = False
     first_model: str | None = None
     listed_at: float | None = None
+    slots_asked: bool = False  # whether it was asked how many calls it serves at once
 
 
 @frozen
@@ -82,7 +88,7 @@ class ProviderRegistry:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
-        self.checks = Checks()
+        self.checks = Checks(self.learn_slots)
         self._share_health = share_health
         self._sharing: HealthSharing | None = None
         self._database = database
@@ -92,9 +98,11 @@ class ProviderRegistry:
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
         self._store: Store | None = None
+        self._keeper: Keeper | None = None
         self._probe: Probe | None = None
         self._held: Configuration | None = None
         self._renewing = anyio.Lock()
+        self._recovery: Recovery[Configuration, _Made] = Recovery(clock)
         self.snapshot = Snapshot()
         for position, provider in enumerate(providers or ()):
             if provider.id in self._live:
@@ -118,6 +126,8 @@ class ProviderRegistry:
                     made = await anyio.to_thread.run_sync(self._made_anew, configuration)
                     self._swap(configuration, made)
             await self._close_retired()
+        if self._recovery:
+            await self._recover()
         if self._sharing is not None:
             self._sharing.hear()
         return self.snapshot
@@ -140,6 +150,18 @@ class ProviderRegistry:
         self._swap(self._held, [made])
         await self._close_retired()
 
+    async def _recover(self) -> None:
+        """Make anew what lacked its secret, if it is time. Nobody waits for it who has somebody else to ask."""
+        held = self._held
+        if held is None:
+            return
+        if due := self._recovery.due():
+            self._recovery.start(held, lambda: [self._make(held, each, routing_values(held)) for each in due])
+            if not self._live:
+                await anyio.to_thread.run_sync(self._recovery.wait, numbers.SECRET_WAIT)
+        if self._held is held and (found := self._recovery.take(held)):
+            self._swap(held, found, changed=False)
+
     def _moved(self) -> bool:
         if self._held is None or self._probe is None:
             return True
@@ -147,13 +169,14 @@ class ProviderRegistry:
 
     def _read(self) -> Configuration | None:
         from provider_router.routing.note_exchange import HealthSharing, NoteExchange
-        from provider_router.store import Probe, Store, exists
+        from provider_router.store import Probe, Store, exists, open_keepers
 
         assert self._database is not None
         if self._store is None:
             if not exists(self._database):
                 return None
             self._store = Store.open(self._database)
+            self._keeper = open_keepers(self._store)
             self._probe = Probe(self._database)
             if self._share_health:
                 exchange = NoteExchange(home.history_path(self._database))
@@ -184,15 +207,17 @@ class ProviderRegistry:
             return _Made(id)
         links = _links(configuration, id)
         try:
-            provider = self._create(record, {o.key: o.value for o in configuration.options.get(id, ())})
+            provider = self._create(record, configuration)
         except ConfigError as error:
             return _Made(id, broken_view(record, links, error), anew=True)
         return _Made(id, provider_view(provider, record, links, values), provider, anew=True)
 
-    def _swap(self, configuration: Configuration, made: Sequence[_Made]) -> None:
+    def _swap(self, configuration: Configuration, made: Sequence[_Made], *, changed: bool = True) -> None:
         """Put what was made in force, in one step between two requests."""
         self._held = configuration
         for each in made:
+            lacks = each.view is not None and each.view.lacks_secret and each.view.enabled
+            self._recovery.note(each.id, lacks=lacks, anew=changed)
             if each.view is None or each.anew:
                 known = self._retire(each.id)
                 if each.provider is not None:
@@ -205,15 +230,18 @@ class ProviderRegistry:
                 self._views[each.id] = each.view
         self._publish()
 
-    def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
+    def _create(self, record: ProviderRecord, configuration: Configuration) -> Provider:
+        from provider_router.configuration.lending import with_login
         from provider_router.providers.plugins import Plugins
-        from provider_router.providers.secrets import FileKeeper, resolve
+        from provider_router.providers.secrets import resolve
+        from provider_router.store import now
 
         if self._plugins is None:
             self._plugins = Plugins.load()
-        keeper = FileKeeper(home.secrets_path())
+        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
+        options = with_login(self._plugins.get(record.type).Config, own, configuration.credentials, at=now())
         return self._plugins.create(
-            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=keeper)
+            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self._keeper)
         )
 
     def _put(self, provider: Provider, *, priority: int) -> None:
@@ -233,6 +261,28 @@ class ProviderRegistry:
             active=str(active.value) if active and active.value else None,
             settings=routing_settings(routing_values(configuration) if configuration else environment_values()),
         )
+
+    async def first_models(self, ids: Iterable[str]) -> dict[str, str]:
+        """The first model of each of these providers that is known, or told soon and for nothing by its backend."""
+        found: dict[str, str] = {}
+
+        async def ask(provider: str) -> None:
+            live = self.take(provider)
+            try:
+                with anyio.move_on_after(numbers.CHECK_SILENCE):
+                    if (model := await self.first_model(live)) is not None:
+                        found[provider] = model
+            except ProviderError:  # whoever asks it will hear of it
+                pass
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.give_back(live)
+
+        async with anyio.create_task_group() as asking:
+            for each in ids:
+                if each in self._live and self._live[each].provider.free_check:
+                    asking.start_soon(ask, each)
+        return found
 
     # Live providers
 
@@ -292,6 +342,18 @@ class ProviderRegistry:
             return
         self._views[view.id] = evolve(view, max_parallel=reported)
         self._publish()
+
+    async def learn_slots(self, provider: Provider) -> None:
+        """Ask a backend nearby, once, how many calls it serves at once: after a check, so never on a request's way."""
+        live, view = self._live.get(provider.id), self._views.get(provider.id)
+        if live is None or live.provider is not provider or live.slots_asked or view is None:
+            return
+        live.slots_asked = True
+        if view.max_parallel is None and view.zone != "internet" and Capability.MODELS in provider.capabilities:
+            try:
+                self.take_slots(live, await provider.models())
+            except Exception as error:  # it answers checks, and that is enough
+                log.info("%s does not tell how many calls it serves at once: %s", provider.id, error)
 
     def get(self, id: str) -> Provider:
         """The live provider with this id.

@@ -27,6 +27,7 @@ from provider_router.routing.call import Call, CallOptions, capabilities
 from provider_router.routing.driver import ChatDriver, PassThroughDriver
 from provider_router.routing.failover import Failover
 from provider_router.routing.health import Health, Key
+from provider_router.routing.line import Slots
 from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.retry_budget import RetryBudget
@@ -54,7 +55,11 @@ class CheckResult:
 
 @frozen(kw_only=True)
 class ProviderHealth:
-    """How a provider stands: `ready`, or why it is asked after the others, and until when."""
+    """How a provider stands: `ready`, or why it is asked after the others, or not at all, and until when.
+
+    Not at all are asked: `disabled`; `no-secret`, whose secret cannot be had and is looked for again now and then;
+    `unusable`, which cannot be made before its configuration changes.
+    """
 
     provider: str
     type: str
@@ -193,6 +198,9 @@ class AsyncRouter:
     ) -> Plan:
         """Who would be asked now, in which order, and why the others not.
 
+        Where the plan leaves the model to a provider, it is the first that its backend lists: what is not known yet is
+        asked for, where a list costs nothing, and is None where that does not answer at once.
+
         Args:
             model: as for `chat`.
             provider: as for `chat`.
@@ -207,7 +215,7 @@ class AsyncRouter:
         """
         if zone is not None and zone not in ZONES:
             raise ValueError(f"zone: {zone!r} is not one of {', '.join(ZONES)}")
-        return self._plan(
+        plan = self._plan(
             Needs(
                 model=model,
                 provider=provider,
@@ -217,6 +225,12 @@ class AsyncRouter:
             ),
             await self.registry.refresh(),
         )
+        own = [step.provider for step in plan.candidates if step.model is None and step.state == State.READY]
+        if not own:
+            return plan
+        first = await self.registry.first_models(own)
+        steps = (evolve(step, model=step.model or first.get(step.provider)) for step in plan.candidates)
+        return evolve(plan, candidates=tuple(steps))
 
     async def check(self, provider: str) -> CheckResult:
         """Ask a provider whether it answers. A good check ends whatever was held against it.
@@ -274,11 +288,13 @@ class AsyncRouter:
     def _health_of(self, view: ProviderView, snapshot: Snapshot, now: float, at: datetime) -> ProviderHealth:
         health = self.registry.health
         condition = health.condition(
-            Key(view.id, view.endpoint, view.default_model), now, max_parallel=view.max_parallel
+            Key(view.id, view.endpoint, view.default_model), now, slots=Slots(view.max_parallel)
         )
         if view.problem:
             condition = Condition(State.READY, view.problem)
-        state = "disabled" if not view.enabled else "unusable" if view.problem else str(condition.state)
+        state = "no-secret" if view.lacks_secret else "unusable" if view.problem else str(condition.state)
+        if not view.enabled:
+            state = "disabled"
         return ProviderHealth(
             provider=view.id,
             type=view.type,

@@ -44,6 +44,7 @@ class ProviderView:
         takes_any_model: an open provider: it serves any model name.
         default_model: the option `defaultModel`.
         problem: why it cannot be asked at all (a missing secret or plugin, a bad option), or "".
+        lacks_secret: whether the problem is a secret that cannot be had; it is looked for again, now and then.
         until: when the problem ends by itself, if it does.
         free_check: whether its check may be asked beside a silent call.
         retry_after_max: longest throttle that it can cause, in seconds.
@@ -65,6 +66,7 @@ class ProviderView:
     retry_after_max: float = 300.0
     free_check: bool = False
     problem: str = ""
+    lacks_secret: bool = False
     until: datetime | None = None
     links: Mapping[str, ProviderLink] = field(factory=dict)
 

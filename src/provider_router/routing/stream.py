@@ -128,7 +128,7 @@ class AsyncChatStream:
         response = driver.dialect.assemble(driver.handed)
         response.request_id = driver.request_id
         response.provider = driver.provider
-        if driver.machine.policy.guards != "off" and driver.machine.finished:
+        if driver.machine.policy.guards != "off" and driver.machine.closed:
             needs = driver.machine.plan.needs
             response.warnings = doubts(
                 driver.request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor

@@ -85,7 +85,7 @@ class StreamDriver(Driver):
         return Answer() if self.machine.committed else None
 
     def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
-        if self.machine.finished and (error is None or isinstance(error, ProviderError)):
+        if self.machine.closed if error is None else self.machine.finished and isinstance(error, ProviderError):
             action: Action = self.machine.ended(now)
             self._ready.extend(self.machine.held())
             self._over = True
@@ -205,7 +205,9 @@ class StreamDriver(Driver):
             ProviderError: where the chunk is an error, or one too many without content.
         """
         try:
-            sign = (self.dialect.peek if self.machine.committed else self.dialect.read)(chunk)
+            # Of several choices a peek does not tell which one it is that ends.
+            peeks = self.machine.committed and self.machine.policy.choices == 1
+            sign = (self.dialect.peek if peeks else self.dialect.read)(chunk)
         except ValueError:
             self.skipped_events += 1
             return []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provider_router import home
 from provider_router.chat import Capability
-from provider_router.errors import ConfigError
+from provider_router.errors import ConfigError, MissingSecret
 from provider_router.limits import ROUTING, Limits
 from provider_router.providers.provider import Provider
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings
@@ -74,6 +74,7 @@ def broken_view(record: ProviderRecord, links: Sequence[LinkRecord], error: Conf
         endpoint=record.id,
         takes_any_model=not links,
         problem="; ".join(problems),
+        lacks_secret=isinstance(error, MissingSecret),
         links={link.model_id: link_view(link, frozenset()) for link in links},
     )
 

@@ -13,7 +13,7 @@ from provider_router.limits import Limits
 from provider_router.routing.actions import Wait
 from provider_router.routing.breaker import LATER, Condition, State
 from provider_router.routing.health import Health
-from provider_router.routing.line import Turn
+from provider_router.routing.line import Pool, Turn
 from provider_router.routing.plan import Candidate, Place, Plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.table import TABLE
@@ -21,7 +21,7 @@ from provider_router.routing.table import TABLE
 
 @frozen
 class Policy:
-    """What holds for this one request; durations in seconds."""
+    """What holds for this one request; durations in seconds. `choices` is how many answers it wants side by side."""
 
     stream: bool = False
     total: float | None = None
@@ -31,6 +31,7 @@ class Policy:
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     resume: str = "error"
     guards: str = "warn"
+    choices: int = 1
 
 
 @frozen
@@ -190,21 +191,22 @@ class Walk:
         if self._turn is None:
             self._turn = self._health.line.join()
             self._slot_until = now + self._slot_wait
-        self._turn.providers = frozenset(candidate.provider for candidate in full)
+        pools = frozenset(pool for candidate in full if (pool := self._full(candidate)) is not None)
+        moved, self._turn.pools = bool(self._turn.pools - pools), pools
         left = self.before_total(self._slot_until) - now
         if left <= 0:
             return None
-        return Wait(left if soonest is None else min(left, soonest - now), slot=True)
+        return Wait(left if soonest is None else min(left, soonest - now), slot=True, moved=moved)
 
     @property
     def _unwell_left(self) -> bool:
         return self._unwell_asked < numbers.ASK_UNWELL_AT_MOST
 
     def _condition(self, candidate: Candidate, now: float) -> Condition:
-        return self._health.condition(candidate.key, now, max_parallel=candidate.max_parallel, turn=self._turn)
+        return self._health.condition(candidate.key, now, slots=candidate.slots, turn=self._turn)
 
-    def _full(self, candidate: Candidate) -> bool:
-        return self._health.full(candidate.provider, candidate.max_parallel, turn=self._turn)
+    def _full(self, candidate: Candidate) -> Pool | None:
+        return self._health.full(candidate.provider, candidate.slots, turn=self._turn)
 
     def _fits(self, now: float, seconds: float) -> bool:
         return self._deadline is None or now + seconds < self._deadline

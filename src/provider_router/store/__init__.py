@@ -4,6 +4,7 @@ from provider_router.store.configuration import Configuration
 from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
 from provider_router.store.history import History
+from provider_router.store.keepers import KEEPER_SETTING, KEEPERS, open_keepers
 from provider_router.store.probe import Probe
 from provider_router.store.records import (
     ChangeRecord,
@@ -17,6 +18,7 @@ from provider_router.store.records import (
     record_of,
     row_of,
 )
+from provider_router.store.sealed import Rotated, new_key
 from provider_router.store.store import Store
 from provider_router.store.values import Json, Kind, kind_of
 
@@ -26,6 +28,11 @@ __all__ = [
     "History",
     "HealthNoteRecord",
     "Configuration",
+    "KEEPERS",
+    "KEEPER_SETTING",
+    "open_keepers",
+    "Rotated",
+    "new_key",
     "Probe",
     "ProviderRecord",
     "OptionRecord",

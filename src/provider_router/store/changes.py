@@ -58,6 +58,11 @@ class Changes:
         providers, models = (frozenset(one for row in rows for one in json.loads(row[i])) for i in (0, 1))
         return providers, models
 
+    def mention(self, text: str) -> bool:
+        """Whether a change tells of rows with this text in them."""
+        sql = "SELECT 1 FROM changes WHERE instr(before, ?) OR instr(after, ?) LIMIT 1"
+        return self._connection.row(sql, (text, text)) is not None
+
     @property
     def newest(self) -> int:
         """The number of the newest change, 0 if there is none."""

@@ -140,10 +140,12 @@ class Connection:
             try:
                 self._step(raw, f"SAVEPOINT {savepoint}" if savepoint else begin)
                 yield
+                raw = self._raw or raw  # the file may have been begun meanwhile
                 if not raw.in_transaction:
                     raise self._ended()
                 self._step(raw, f"RELEASE {savepoint}" if savepoint else "COMMIT")
             except BaseException:
+                raw = self._raw or raw
                 # Not there any more if SQLite has ended it by itself (disk full).
                 if raw.in_transaction:
                     for undo in (f"ROLLBACK TO {savepoint}", f"RELEASE {savepoint}") if savepoint else ("ROLLBACK",):
@@ -233,20 +235,54 @@ class Connection:
             raise
 
 
-class NoFile(Connection):
-    """What is read where no file is yet: empty tables, in memory. Nothing can be written to them."""
+class LateFile(Connection):
+    """A file that need not be there yet: until then its tables are empty, and the first write creates it.
+
+    What is refused before anything was written leaves no file behind. One that others create meanwhile is taken up at
+    the next statement outside a transaction, or at the first write in one.
+    """
+
+    identity = (0, 0)  # of no file
+
+    def insert(self, table: str, row: Mapping[str, Cell]) -> int:
+        self._begin_file()
+        return super().insert(table, row)
+
+    def update(self, table: str, row: Mapping[str, Cell], *, key: Sequence[str]) -> int:
+        self._begin_file()
+        return super().update(table, row, key=key)
+
+    def delete(self, table: str, key: Mapping[str, Cell]) -> int:
+        self._begin_file()
+        return super().delete(table, key)
 
     def _open(self) -> sqlite3.Connection:
+        self._in_memory = not file.exists(self.path)
+        if not self._in_memory:
+            return super()._open()
         raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._migrate(raw)
-        raw.execute("PRAGMA query_only = on")
         raw.row_factory = sqlite3.Row
         return raw
 
     def _usable(self) -> sqlite3.Connection:
-        if self._raw is None:
-            raise StoreError(f"{self.path} has been closed.")
-        return self._raw
+        if self._raw is not None and self._in_memory:
+            if self._depth or not file.exists(self.path):
+                return self._raw
+            self._begin_file()
+        return super()._usable()
+
+    def _begin_file(self) -> None:
+        """Put the file in the place of the empty tables, in the midst of whatever transaction there is."""
+        self._refuse_other_process()
+        with self._lock:
+            if self._raw is None or not self._in_memory:
+                return
+            raw, memory = super()._open(), self._raw
+            self._raw, self._in_memory = raw, False
+            memory.close()
+            for level in range(self._depth):
+                self._step(raw, f"SAVEPOINT level_{level}" if level else "BEGIN IMMEDIATE")
 
 
 def enable_wal(raw: sqlite3.Connection, path: Path, *, timeout: float) -> None:

@@ -207,8 +207,22 @@ def m001_configuration(db: Database) -> None:
         db.execute(statement)
 
 
+def m002_sealed_secrets(db: Database) -> None:
+    """Secrets in the database itself, encrypted with a key that comes from outside."""
+    db.execute(
+        f"""CREATE TABLE sealed_secrets (
+            id TEXT PRIMARY KEY NOT NULL CONSTRAINT "id is not empty" CHECK (id <> ''),
+            {_given("owner")},
+            token TEXT NOT NULL CONSTRAINT "token is sealed" CHECK (token GLOB 'gAAAA*'),
+            {_time("created_at")},
+            purge_at INTEGER CONSTRAINT "purge_at is whole milliseconds"
+                CHECK (purge_at IS NULL OR typeof(purge_at) = 'integer')
+        )"""
+    )
+
+
 CONFIGURATION = Schema(
     name="provider-router",
     application_id=int.from_bytes(b"PRCo"),
-    steps=(m001_configuration,),
+    steps=(m001_configuration, m002_sealed_secrets),
 )

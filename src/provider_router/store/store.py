@@ -7,17 +7,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provider_router.store import file
 from provider_router.store.backup import backup
 from provider_router.store.changes import Changes
 from provider_router.store.configs import Configs
 from provider_router.store.configuration import Configuration, read_configuration
-from provider_router.store.connection import Connection, NoFile
+from provider_router.store.connection import Connection, LateFile
 from provider_router.store.credentials import Credentials
 from provider_router.store.links import Links
 from provider_router.store.migrations import CONFIGURATION
 from provider_router.store.models import Models
 from provider_router.store.providers import Providers
+from provider_router.store.sealed import SealedKeeper
 from provider_router.store.settings import Settings
 
 BUSY_TIMEOUT = 10.0  # seconds
@@ -30,6 +30,7 @@ class Store:
 
     Attributes:
         providers, configs, models, links, settings, credentials, changes: the tables.
+        sealed: the keeper of the secrets that lie in the database, encrypted.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -41,6 +42,7 @@ class Store:
         self.settings = Settings(connection)
         self.credentials = Credentials(connection)
         self.changes = Changes(connection)
+        self.sealed = SealedKeeper(connection)
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> Self:
@@ -62,15 +64,14 @@ class Store:
         where = Path(path).expanduser().absolute()
         return cls(Connection(where, schema=CONFIGURATION, read_only=read_only, busy_timeout=busy_timeout))
 
-    @staticmethod
-    def exists(path: Path) -> bool:
-        """Whether there is a file that `open` would not create."""
-        return file.exists(path)
-
     @classmethod
-    def empty(cls, path: Path) -> Self:
-        """What can be read where no file is yet: nothing. It creates none, and cannot be written."""
-        return cls(NoFile(path, schema=CONFIGURATION, read_only=True, busy_timeout=BUSY_TIMEOUT))
+    def late(cls, path: Path) -> Self:
+        """What can be read where no file may be yet: nothing, until the first write creates it, or somebody does.
+
+        Raises:
+            StoreError: there is one, and it cannot be used.
+        """
+        return cls(LateFile(path, schema=CONFIGURATION, read_only=False, busy_timeout=BUSY_TIMEOUT))
 
     @property
     def path(self) -> Path:

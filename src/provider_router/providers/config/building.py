@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from provider_router.errors import ConfigError, InvalidConfig, MissingSecret
+from provider_router.errors import ConfigError, InvalidConfig, MissingSecret, StoreError
 from provider_router.providers.config.declaration import Config, describe_config
 from provider_router.providers.config.values import checked, inward, outward
 from provider_router.providers.secrets import MASK, MASKS, Reference, Secret, parse_reference
@@ -61,8 +61,7 @@ def build_config(
 
     Raises:
         InvalidConfig: with every problem at once.
-        MissingSecret: a reference leads nowhere.
-        ConfigError: it leads to what cannot be read, or is no secret.
+        MissingSecret: a reference leads nowhere, or to what cannot be read, or is no secret.
     """
     infos = {info.field: info for info in describe_config(cls)}
     merged: dict[str, object] = dict(values)
@@ -83,12 +82,12 @@ def build_config(
         info = by_name[name]
         try:
             ready[info.field] = inward(info, value, resolve or resolve_reference)
-        except ConfigError as error:
-            kind = MissingSecret if isinstance(error, MissingSecret) else ConfigError
-            raise kind(f"{whose or 'provider'}, option {info.name}: {error}") from error
+        except (ConfigError, StoreError) as error:  # the store's, of a keeper in a database
+            raise MissingSecret(f"{whose or 'provider'}, option {info.name}: {error}") from error
     # What a credential set could have given, and did not.
     problems = [
-        f"{info.name}: is required ({info.help}); set it, or the credentials {info.credentials}"
+        f"{info.name}: is required ({info.help}); set it, or the credentials {info.credentials}, which go to the "
+        "type's own address only"
         for info in infos.values()
         if info.required and info.field not in ready
     ]

@@ -194,9 +194,9 @@ def outward(info: OptionInfo, value: object) -> object:
 def inward(info: OptionInfo, value: Any, resolve: Callable[[Reference], Secret]) -> Any:
     """A stored value as Python has it."""
     if info.sensitive and isinstance(value, Mapping):
-        return {name: _secret(item, resolve) for name, item in value.items()}
+        return {name: fetch_secret(item, resolve) for name, item in value.items()}
     if info.sensitive:
-        return _secret(value, resolve)
+        return fetch_secret(value, resolve)
     if info.kind == "duration":
         return value / 1000
     if info.kind == "moment":
@@ -204,7 +204,13 @@ def inward(info: OptionInfo, value: Any, resolve: Callable[[Reference], Secret])
     return value
 
 
-def _secret(value: Secret | str, resolve: Callable[[Reference], Secret]) -> Secret:
+def fetch_secret(value: Secret | str, resolve: Callable[[Reference], Secret]) -> Secret:
+    """The secret that a stored value is or leads to.
+
+    Raises:
+        MissingSecret: a reference leads nowhere.
+        ConfigError: it leads to what cannot be read, or is no secret.
+    """
     if isinstance(value, Secret):
         return value
     reference = parse_reference(value)

@@ -1,15 +1,23 @@
 """Secrets: values that are never shown, references that say where they lie, and who keeps them."""
 
 from provider_router.providers.secrets.file_keeper import FileKeeper
-from provider_router.providers.secrets.reference import SCHEMES, Keeper, Reference, parse_reference, resolve
+from provider_router.providers.secrets.keeper import BIN, Keeper, Kept
+from provider_router.providers.secrets.keepers import Keepers, Moved
+from provider_router.providers.secrets.keyring_keeper import KeyringKeeper
+from provider_router.providers.secrets.reference import SCHEMES, Reference, parse_reference, resolve
 from provider_router.providers.secrets.secret import MASK, MASKS, Secret, mask_text
 
 __all__ = [
+    "BIN",
     "MASK",
     "MASKS",
     "SCHEMES",
     "FileKeeper",
     "Keeper",
+    "Keepers",
+    "Kept",
+    "KeyringKeeper",
+    "Moved",
     "Reference",
     "Secret",
     "mask_text",

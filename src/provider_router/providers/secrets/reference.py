@@ -6,20 +6,21 @@ import os
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from attrs import frozen
 
 from provider_router.errors import ConfigError, MissingSecret
+from provider_router.providers.secrets import system_keyring
+from provider_router.providers.secrets.keeper import Keeper
 from provider_router.providers.secrets.secret import Secret
 
 SCHEMES: Final = ("env", "file", "keyring", "cmd", "secret")
 
 _FILE_BYTES = 64 * 1024
-_COMMAND_WAIT = 10.0  # seconds; the same for a keyring, which may wait for somebody to unlock it
+_COMMAND_WAIT = system_keyring.WAIT
 
 
 @frozen
@@ -33,6 +34,14 @@ class Reference:
     def local(self) -> bool:
         """Whether it reaches beyond the keeper, into this machine: only who sits at it may set such a reference."""
         return self.scheme != "secret"
+
+    @property
+    def shown(self) -> str:
+        """As it may be shown to anyone: of a command its program alone, whose arguments may hold a secret."""
+        if self.scheme != "cmd":
+            return str(self)
+        program, *arguments = self.place.split(maxsplit=1) or [""]
+        return f"cmd:{program}{' …' if arguments else ''}"
 
     @property
     def problem(self) -> str:
@@ -60,42 +69,6 @@ def parse_reference(text: str) -> Reference | None:
     """`env:OPENAI_API_KEY` → a reference; None for any text that is none."""
     scheme, colon, place = text.partition(":")
     return Reference(scheme, place) if colon and scheme in SCHEMES else None
-
-
-class Keeper(Protocol):
-    """Where the values of `secret:` references are. An owner is `provider/option`, as in `desk/apiKey`."""
-
-    def get(self, id: str) -> Secret:
-        """The secret.
-
-        Raises:
-            MissingSecret: there is none, or it was removed.
-        """
-
-    def put(self, text: str, *, owner: str) -> str:
-        """Keep a new secret and return its id."""
-
-    def remove(self, id: str) -> None:
-        """Put a secret into the bin, for seven days. Of one that is not there, nothing is said."""
-
-    def forget(self, id: str) -> None:
-        """Remove a secret for good. Of one that is not there, nothing is said."""
-
-    def restore(self, id: str) -> None:
-        """Take a secret out of the bin again.
-
-        Raises:
-            MissingSecret: it is not there any more.
-        """
-
-    def owner(self, id: str) -> str | None:
-        """Whose it is, also while it is in the bin; None if there is no such secret."""
-
-    def ids(self) -> tuple[str, ...]:
-        """Every secret that is not in the bin."""
-
-    def purge(self) -> int:
-        """Forget for good what has been in the bin for seven days, and return how many that were."""
 
 
 def resolve(
@@ -128,7 +101,7 @@ def resolve(
             mend = f"the file {reference.place} is empty; write the secret into it"
         case "keyring":
             service, _, name = reference.place.rpartition("/")
-            text = _keyring_text(service, name, time_limit)
+            text = system_keyring.password(service, name, time_limit=time_limit) or ""
             mend = f"the keyring has nothing for {reference.place}; store it: keyring set {service} {name}"
         case "cmd":
             text = _command_text(reference.place, time_limit)
@@ -160,32 +133,6 @@ def _file_text(path: Path) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _keyring_text(service: str, name: str, time_limit: float) -> str:
-    try:
-        import keyring
-    except ImportError as error:
-        raise ConfigError("keyring: needs an extra; install it: pip install 'provider-router[keyring]'") from error
-    found: list[str | None] = []
-    failed: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            found.append(keyring.get_password(service, name))
-        except Exception as error:
-            failed.append(error)
-
-    # A keyring may wait for a dialog that nobody sees; the thread is left behind then.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(time_limit)
-    if failed:
-        reason = next(iter(str(failed[0]).splitlines()), "no reason given")
-        raise ConfigError(f"the keyring cannot be used: {reason}; use env: or file: instead") from failed[0]
-    if not found:
-        raise ConfigError(f"the keyring did not answer within {time_limit:g} s; unlock it, or use env: or file:")
-    return found[0] or ""
-
-
 def _command_text(line: str, time_limit: float) -> str:
     # Windows splits a command line itself, by rules of its own.
     if sys.platform == "win32":
@@ -198,7 +145,12 @@ def _command_text(line: str, time_limit: float) -> str:
     program = shlex.quote(line.split(maxsplit=1)[0])
     try:
         done = subprocess.run(  # noqa: S603 - whoever may write the reference may run commands; no shell
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=time_limit, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=time_limit,
+            check=False,
+            env={name: value for name, value in os.environ.items() if name != "PROUTER_SECRET_KEY"},
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(f"{program} was not done within {time_limit:g} s; does it wait for somebody?") from None
