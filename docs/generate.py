@@ -443,6 +443,33 @@ def plugin_names() -> str:
     return "\n\n".join(described(name, getattr(plugin, name)) for name in plugin.__all__ if name not in leave)
 
 
+def testing_names() -> str:
+    from provider_router import testing
+
+    return "\n\n".join(
+        described(name, getattr(testing, name), members=name in {"Fake", "Make"})
+        for name in testing.__all__
+        if name != "RULES"
+    )
+
+
+def testing_rules() -> str:
+    from provider_router.testing import RULES
+
+    return "| rule | the contract |\n|---|---|\n" + "\n".join(f"| `{name}` | {said} |" for name, said in RULES.items())
+
+
+def testing_faults() -> str:
+    from provider_router.backends import FAULTS
+
+    rows = [
+        f"| `{fault.name}` | {fault.says} | {fault.plain or ''} | {fault.stream or ''} |" for fault in FAULTS.values()
+    ]
+    return "| fault | what is on the wire | a chat comes to | a stream comes to |\n|---|---|---|---|\n" + "\n".join(
+        rows
+    )
+
+
 # The database
 
 
@@ -496,6 +523,9 @@ PARTS: dict[str, Callable[..., str]] = {
     "admin": admin_nouns,
     "results": results,
     "plugin": plugin_names,
+    "testing": testing_names,
+    "rules": testing_rules,
+    "faults": testing_faults,
     "table": database_table,
 }
 

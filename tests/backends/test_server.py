@@ -21,7 +21,7 @@ def nothing_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield
     gc.collect()  # an unclosed socket is a ResourceWarning, and that an error
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one that an event loop kept from an earlier test may end meanwhile
 
 
 def dial(backend: Backend) -> socket.socket:

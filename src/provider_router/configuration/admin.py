@@ -13,6 +13,7 @@ from provider_router.configuration.credentials import Credentials
 from provider_router.configuration.document import Document
 from provider_router.configuration.editor import Editor
 from provider_router.configuration.links import Links
+from provider_router.configuration.model_sync import ModelSync
 from provider_router.configuration.models import Models
 from provider_router.configuration.providers import Providers
 from provider_router.configuration.secrets import Secrets
@@ -42,6 +43,7 @@ class Admin:
     Attributes:
         providers, models, links, settings, credentials, secrets: the nouns.
         changes: what was changed, and back again.
+        sync: takes over what backends list as models and links.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Admin:
         self.providers = Providers(self._editor)
         self.models = Models(self._editor)
         self.links = Links(self._editor)
+        self.sync = ModelSync(self._editor)
         self.settings = Settings(self._editor)
         self.credentials = Credentials(self._editor)
         self.secrets = Secrets(self._editor)

@@ -150,7 +150,8 @@ class Models:
         """Refuse a record with a fault; `fields` are those that are new in it."""
         if problems := model_problems(record, fields):
             raise InvalidConfig(f"The model {record.id} cannot be like this:", problems)
-        if fields is None or {"alias_of", "fallbacks"}.intersection(fields):
+        # Who leads nowhere needs no look at the others: models come by the thousand.
+        if _leads_to(record) and (fields is None or {"alias_of", "fallbacks"}.intersection(fields)):
             models = {model.id: model for model in self.list()} | {record.id: record}
             if unknown := unknown_model(record, models):
                 raise UnknownModel(f"{unknown} Add it first.")
