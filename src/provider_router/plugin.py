@@ -15,6 +15,7 @@ from provider_router.chat import (
     encode,
 )
 from provider_router.dialects.failures import ErrorBody, error_of, retry_after
+from provider_router.dialects.xml_tools import XMLToolParser, XMLToolReader, XMLTools, folded
 from provider_router.errors import Failure, ProviderError, error_class
 from provider_router.limits import FIRST_TOKEN_LOCAL, Limits
 from provider_router.providers.config import option
@@ -45,11 +46,15 @@ __all__ = [
     "Secret",
     "ToolCall",
     "Usage",
+    "XMLToolParser",
+    "XMLToolReader",
+    "XMLTools",
     "content_text",
     "decode",
     "encode",
     "error_class",
     "error_of",
+    "folded",
     "hookimpl",
     "option",
     "retry_after",
