@@ -15,6 +15,7 @@ from provider_router.chat import (
     encode,
 )
 from provider_router.dialects.failures import ErrorBody, error_of, retry_after
+from provider_router.dialects.openai_chat import assemble
 from provider_router.dialects.xml_tools import XMLToolParser, XMLToolReader, XMLTools, folded
 from provider_router.errors import Failure, ProviderError, error_class
 from provider_router.limits import FIRST_TOKEN_LOCAL, Limits
@@ -49,6 +50,7 @@ __all__ = [
     "XMLToolParser",
     "XMLToolReader",
     "XMLTools",
+    "assemble",
     "content_text",
     "decode",
     "encode",

@@ -261,11 +261,17 @@ class HTTPProvider(Provider):
         return self.mask(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def _json(self, data: bytes) -> Any:
-        """What the data says, if it is JSON; a web page or anything else is refused."""
+        """What the data says, if it is JSON; a web page or anything else is refused.
+
+        `read_error` may know what a page means, such as that of a firewall.
+        """
         try:
             return decode(data)
         except ValueError:
             pass
+        error = self.error_of(200, data, {}, model=None)
+        if not isinstance(error, MalformedAnswer):
+            raise error
         what = ErrorBody.parse(self._masked(data)).message if data.strip() else "nothing at all"
         raise self._malformed(f"{what} where JSON was due", detail="no JSON")
 
