@@ -16,6 +16,7 @@ from provider_router.chat import (
 )
 from provider_router.dialects.failures import ErrorBody, error_of, retry_after
 from provider_router.dialects.openai_chat import assemble
+from provider_router.dialects.sse import COMMENT
 from provider_router.dialects.xml_tools import XMLToolParser, XMLToolReader, XMLTools, folded
 from provider_router.errors import Failure, ProviderError, error_class
 from provider_router.limits import FIRST_TOKEN_LOCAL, Limits
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from provider_router.providers.openai_compatible import OpenAICompatibleProvider
 
 __all__ = [
+    "COMMENT",
     "CONTRACT",
     "FIRST_TOKEN_LOCAL",
     "Capability",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import aclosing
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -11,30 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provider_router import AsyncRouter, RequestRejected, system, user
-from provider_router.backends import CLOSE, STALL, event
-from provider_router.backends.wire import chunked, head
-from provider_router.plugin import Capability, ChatRequest, Failure, ProviderError
+from provider_router import AsyncRouter, system, user
+from provider_router.backends import CLOSE, STALL, Reply, Request, event
+from provider_router.backends.wire import chunked, head, response
+from provider_router.errors import RequestRejected
+from provider_router.plugin import Capability, ChatRequest, Failure, ProviderError, encode
+from provider_router.testing import ChatQwenFake
+from provider_router.testing.fakes.chat_qwen import COMPLETIONS, MODELS, NEW, STOP, created, piece, tells
 from provider_router_qwen_direct import QwenDirect
 
-from .conftest import (
-    COMPLETIONS,
-    COOKIES,
-    MODELS,
-    NEW,
-    STOP,
-    TOKEN,
-    Site,
-    created,
-    delta,
-    json_reply,
-    model,
-    page,
-    quick,
-    says,
-    tells,
-    text_events,
-)
+Make = Callable[..., QwenDirect]
 
 GONE = {"success": False, "request_id": "q1", "data": {"code": "Not_Found", "details": "The chat c-9 is not exist"}}
 LOCKED = {"success": False, "data": {"code": "Bad_Request", "details": "The chat is in progress!"}}
@@ -48,9 +36,32 @@ WEATHER = {
 }
 
 
-def sent_text(site: Site) -> str:
+def says(body: object, status: int = 200) -> Reply:
+    return lambda request: [response(encode(body), status=status)]
+
+
+def told(*texts: str) -> Reply:
+    """A reply that answers with these pieces."""
+
+    def reply(request: Request) -> Any:
+        chat = created(chat_id=request.query.removeprefix("chat_id="))
+        usage = {"input_tokens": 1012, "output_tokens": 9, "total_tokens": 1021}
+        return tells(chat, *map(piece, texts), piece(status="finished", usage=usage))(request)
+
+    return reply
+
+
+def asked(site: ChatQwenFake, path: str = COMPLETIONS) -> list[Request]:
+    return [request for request in site.requests if request.path == path]
+
+
+def events(*texts: str) -> list[Any]:
+    return [created(), *map(piece, texts), piece(status="finished")]
+
+
+def sent_text(site: ChatQwenFake) -> str:
     """The text of the newest completion's one message."""
-    (message,) = site.asked()[-1].json["messages"]
+    (message,) = asked(site)[-1].json["messages"]
     return str(message["content"])
 
 
@@ -59,17 +70,17 @@ async def streamed(provider: QwenDirect, request: ChatRequest) -> list[Any]:
         return [chunk async for chunk in stream]
 
 
-async def test_a_plain_answer_is_put_together_from_a_stream(provider: QwenDirect, site: Site) -> None:
-    site.script(says("Hel", "lo."))
+async def test_a_plain_answer_is_put_together_from_a_stream(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(told("Hel", "lo."))
     answer = await provider.chat(ChatRequest.of("Hi", model="qwen3-max"))
     assert ("Hello.", "stop", "qwen3-max") == (answer.text, answer.finish_reason, answer.model)
     assert answer.usage is not None
     assert (1012, 9) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
-    assert site.asked()[-1].json["stream"] is True
+    assert asked(site)[-1].json["stream"] is True
 
 
-async def test_a_stream_has_the_same_answer(provider: QwenDirect, site: Site) -> None:
-    site.script(says("Hel", "lo."))
+async def test_a_stream_has_the_same_answer(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(told("Hel", "lo."))
     chunks = await streamed(provider, ChatRequest.of("Hi", model="qwen3-max"))
     assert "Hello." == "".join(chunk.text for chunk in chunks)
     assert ["stop"] == [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
@@ -77,47 +88,47 @@ async def test_a_stream_has_the_same_answer(provider: QwenDirect, site: Site) ->
 
 
 async def test_what_the_user_supplied_is_sent_and_nothing_that_imitates_a_browser(
-    provider: QwenDirect, site: Site
+    provider: QwenDirect, site: ChatQwenFake, login: dict[str, str]
 ) -> None:
     await provider.chat(ChatRequest.of("Hi"))
-    headers = site.asked()[-1].headers
-    assert (TOKEN, COOKIES) == (headers["bx-umidtoken"], headers["cookie"])
+    headers = asked(site)[-1].headers
+    assert (login["token"], login["cookies"]) == (headers["bx-umidtoken"], headers["cookie"])
     assert "Bearer eyJsynthetic.jwt.x" == headers["authorization"]
     assert "provider-router" == headers["user-agent"]
     assert not [name for name in headers if name in ("bx-ua", "bx-v", "origin", "referer", "sec-ch-ua")]
 
 
-async def test_headers_and_version_are_the_users_to_set(site: Site) -> None:
-    provider = quick(site.url, version="0.4.0", headers={"bx-v": "2.5.37", "Source": "h5"})
+async def test_headers_and_version_are_the_users_to_set(make: Make, site: ChatQwenFake) -> None:
+    provider = make(site.base_url, version="0.4.0", headers={"bx-v": "2.5.37", "Source": "h5"})
     await provider.chat(ChatRequest.of("Hi"))
     await provider.aclose()
-    headers = site.asked()[-1].headers
+    headers = asked(site)[-1].headers
     assert ("0.4.0", "2.5.37", "h5") == (headers["version"], headers["bx-v"], headers["source"])
 
 
-async def test_each_request_is_a_chat_of_its_own(provider: QwenDirect, site: Site) -> None:
+async def test_each_request_is_a_chat_of_its_own(provider: QwenDirect, site: ChatQwenFake) -> None:
     for _ in range(2):
         await provider.chat(ChatRequest.of("Same first message"))
-    assert 2 == len({request.query for request in site.asked()})
+    assert 2 == len({request.query for request in asked(site)})
 
 
-async def test_the_whole_history_goes_along(provider: QwenDirect, site: Site) -> None:
+async def test_the_whole_history_goes_along(provider: QwenDirect, site: ChatQwenFake) -> None:
     messages = [system("Be brief."), user("My name is Ada."), {"role": "assistant", "content": "Hi Ada."}]
     await provider.chat(ChatRequest.of([*messages, user("What is my name?")]))
     text = sent_text(site)
     positions = [text.index(part) for part in ("Be brief.", "My name is Ada.", "Hi Ada.", "What is my name?")]
     assert sorted(positions) == positions
-    assert site.asked()[-1].json["parent_id"] is None
+    assert asked(site)[-1].json["parent_id"] is None
 
 
-async def test_one_message_is_sent_as_it_is(provider: QwenDirect, site: Site) -> None:
+async def test_one_message_is_sent_as_it_is(provider: QwenDirect, site: ChatQwenFake) -> None:
     await provider.chat(ChatRequest.of("Just this."))
     assert "Just this." == sent_text(site)
 
 
-async def test_unknown_fields_are_passed_on(provider: QwenDirect, site: Site) -> None:
+async def test_unknown_fields_are_passed_on(provider: QwenDirect, site: ChatQwenFake) -> None:
     await provider.chat(ChatRequest.of("Hi", extra_body={"odd": [1]}, fields={"temperature": 0.2, "max_tokens": 9}))
-    body = site.asked()[-1].json
+    body = asked(site)[-1].json
     assert ([1], 0.2, 9) == (body["odd"], body["temperature"], body["max_tokens"])
 
 
@@ -131,39 +142,41 @@ async def test_unknown_fields_are_passed_on(provider: QwenDirect, site: Site) ->
     ],
 )
 async def test_thinking_is_what_the_request_says(
-    provider: QwenDirect, site: Site, fields: dict[str, Any], thinks: bool
+    provider: QwenDirect, site: ChatQwenFake, fields: dict[str, Any], thinks: bool
 ) -> None:
     await provider.chat(ChatRequest.of("Hi", extra_body=fields))
-    (message,) = site.asked()[-1].json["messages"]
+    (message,) = asked(site)[-1].json["messages"]
     assert thinks == message["feature_config"]["thinking_enabled"]
     assert fields.get("thinking_budget") == message["feature_config"].get("thinking_budget")
 
 
-async def test_an_image_is_refused_before_anything_is_sent(provider: QwenDirect, site: Site) -> None:
+async def test_an_image_is_refused_before_anything_is_sent(provider: QwenDirect, site: ChatQwenFake) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     with pytest.raises(ProviderError) as raised:
         await provider.chat(ChatRequest.of([{"role": "user", "content": [image]}]))
     assert Failure.CAPABILITY == raised.value.failure
-    assert [] == site.asked()
+    assert [] == asked(site)
 
 
 # Tools
 
 
-async def test_tools_are_written_into_the_prompt_and_read_out_of_the_answer(provider: QwenDirect, site: Site) -> None:
-    site.script(says("Let me see. <wea", "ther><city>00", "7</city></weather>"))
+async def test_tools_are_written_into_the_prompt_and_read_out_of_the_answer(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(told("Let me see. <wea", "ther><city>00", "7</city></weather>"))
     chunks = await streamed(provider, ChatRequest.of("Weather?", fields={"tools": [WEATHER]}))
     assert "weather" in sent_text(site)
-    assert "tools" not in site.asked()[-1].json
+    assert "tools" not in asked(site)[-1].json
     assert "Let me see." == "".join(chunk.text for chunk in chunks).strip()
     (call,) = [call for chunk in chunks for call in chunk.tool_calls]
     assert ("weather", {"city": "007"}) == (call["function"]["name"], json.loads(call["function"]["arguments"]))
     assert ["tool_calls"] == [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
 
 
-async def test_an_agent_loop_of_three_rounds(provider: QwenDirect, site: Site) -> None:
+async def test_an_agent_loop_of_three_rounds(provider: QwenDirect, site: ChatQwenFake) -> None:
     cities = ["Rome", "Oslo", "Lima"]
-    site.script(*(says(f"<weather><city>{city}</city></weather>") for city in cities), says("All sunny."))
+    site.script(*(told(f"<weather><city>{city}</city></weather>") for city in cities), told("All sunny."))
     messages: list[Any] = [user("Weather in three cities?")]
     for city in cities:
         request = ChatRequest.of(messages, fields={"tools": [WEATHER]})
@@ -181,8 +194,8 @@ async def test_an_agent_loop_of_three_rounds(provider: QwenDirect, site: Site) -
     assert all(f"sunny in {city}" in text and f"<city>{city}</city>" in text for city in cities)
 
 
-async def test_html_in_an_answer_without_tools_stays_text(provider: QwenDirect, site: Site) -> None:
-    site.script(says("Use <b>bold</b>."))
+async def test_html_in_an_answer_without_tools_stays_text(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(told("Use <b>bold</b>."))
     answer = await provider.chat(ChatRequest.of("How?"))
     assert ("Use <b>bold</b>.", []) == (answer.text, answer.tool_calls)
 
@@ -190,57 +203,65 @@ async def test_html_in_an_answer_without_tools_stays_text(provider: QwenDirect, 
 # Chats that go on
 
 
-async def test_an_explicit_conversation_goes_on(provider: QwenDirect, site: Site) -> None:
+async def test_an_explicit_conversation_goes_on(provider: QwenDirect, site: ChatQwenFake) -> None:
     first = await provider.chat(ChatRequest.of("My name is Ada."))
     conversation = first.raw["conversation"]
-    assert {"provider": "qwen", "chat_id": "c-0001", "parent_id": "r-01"} == conversation
+    (query,) = [request.query for request in asked(site)]
+    chat_id = query.removeprefix("chat_id=")
+    assert {"provider": "qwen", "chat_id": chat_id, "parent_id": "r-1"} == conversation
     messages = [user("My name is Ada."), first.message, user("What is my name?")]
     second = await provider.chat(ChatRequest.of(messages, extra_body={"conversation": conversation}))
-    assert 1 == len(site.asked(NEW))
-    body = site.asked()[-1].json
-    assert ("c-0001", "r-01", "What is my name?") == (body["chat_id"], body["parent_id"], sent_text(site))
+    assert 1 == len(asked(site, NEW))
+    body = asked(site)[-1].json
+    assert (chat_id, "r-1", "What is my name?") == (body["chat_id"], body["parent_id"], sent_text(site))
     assert "conversation" not in body
-    assert "c-0001" == second.raw["conversation"]["chat_id"]
+    assert chat_id == second.raw["conversation"]["chat_id"]
 
 
-async def test_a_chat_that_is_gone_is_made_anew_with_the_whole_history(provider: QwenDirect, site: Site) -> None:
-    site.script(json_reply(GONE), says("Ada."))
+async def test_a_chat_that_is_gone_is_made_anew_with_the_whole_history(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(says(GONE), told("Ada."))
     messages = [user("My name is Ada."), {"role": "assistant", "content": "Hi."}, user("What is my name?")]
     lost = {"provider": "qwen", "chat_id": "c-9", "parent_id": "r-9"}
     answer = await provider.chat(ChatRequest.of(messages, extra_body={"conversation": lost}))
     assert "Ada." == answer.text
     assert "My name is Ada." in sent_text(site)
-    assert "c-0001" == answer.raw["conversation"]["chat_id"]
+    assert asked(site)[-1].query == f"chat_id={answer.raw['conversation']['chat_id']}"
 
 
-async def test_a_chat_is_made_anew_once_only(provider: QwenDirect, site: Site) -> None:
-    site.script(json_reply(GONE))
+async def test_a_chat_is_made_anew_once_only(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(says(GONE))
     with pytest.raises(ProviderError) as raised:
         await provider.chat(ChatRequest.of("Hi"))
     assert Failure.SERVER == raised.value.failure
-    assert 2 == len(site.asked())
+    assert 2 == len(asked(site))
 
 
 @pytest.mark.parametrize("value", ["c-1", {"chat_id": 7}, {}, {"provider": "other", "chat_id": "c-1"}])
-async def test_a_conversation_that_is_none_of_ours_is_refused(provider: QwenDirect, site: Site, value: Any) -> None:
+async def test_a_conversation_that_is_none_of_ours_is_refused(
+    provider: QwenDirect, site: ChatQwenFake, value: Any
+) -> None:
     with pytest.raises(RequestRejected, match="conversation"):
         await provider.chat(ChatRequest.of("Hi", extra_body={"conversation": value}))
     assert [] == site.requests
 
 
-async def test_a_locked_chat_is_told_to_stop_and_asked_again_after_a_while(provider: QwenDirect, site: Site) -> None:
-    site.script(json_reply(LOCKED))
+async def test_a_locked_chat_is_told_to_stop_and_asked_again_after_a_while(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(says(LOCKED))
     conversation = {"provider": "qwen", "chat_id": "c-7", "parent_id": "r-7"}
     with pytest.raises(ProviderError) as raised:
         await provider.chat(ChatRequest.of("Hi", extra_body={"conversation": conversation}))
     assert (Failure.RATE_LIMIT, 2.0) == (raised.value.failure, raised.value.retry_after)
-    assert [{"chat_id": "c-7", "response_id": "r-7"}] == [request.json for request in site.asked(STOP)]
+    assert [{"chat_id": "c-7", "response_id": "r-7"}] == [request.json for request in asked(site, STOP)]
 
 
-async def test_such_a_request_is_bound_to_its_provider(site: Site) -> None:
-    site.script(json_reply({"success": False, "data": {"code": "Internal_Error", "details": "no"}}, 500))
-    with Site() as other:
-        providers = [quick(site.url), QwenDirect("other", base_url=other.url, token=TOKEN, cookies=COOKIES)]
+async def test_such_a_request_is_bound_to_its_provider(make: Make, site: ChatQwenFake) -> None:
+    site.script(says({"success": False, "data": {"code": "Internal_Error", "details": "no"}}, 500))
+    with ChatQwenFake() as other:
+        providers = [make(site.base_url), make(other.base_url, id="other")]
         async with AsyncRouter(providers=providers) as router:
             conversation = {"provider": "other", "chat_id": "c-7", "parent_id": "r-7"}
             answer = await router.chat("Hi", extra_body={"conversation": conversation})
@@ -254,15 +275,15 @@ async def test_such_a_request_is_bound_to_its_provider(site: Site) -> None:
 # Streams that end in another way
 
 
-async def test_whoever_leaves_stops_the_answer_on_the_server(provider: QwenDirect, site: Site) -> None:
-    site.script(tells([created("c-0001"), delta("Hel"), STALL]))
+async def test_whoever_leaves_stops_the_answer_on_the_server(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(tells(created(), piece("Hel"), STALL))
     async with aclosing(provider.stream(ChatRequest.of("Hi"))) as stream:
         assert "Hel" == (await anext(stream)).text
-    assert [{"chat_id": "c-0001", "response_id": "r-01"}] == [request.json for request in site.asked(STOP)]
+    assert [{"chat_id": "c-1", "response_id": "r-1"}] == [request.json for request in asked(site, STOP)]
 
 
-async def test_whoever_is_cancelled_stops_the_answer_on_the_server(provider: QwenDirect, site: Site) -> None:
-    site.script(tells([created("c-0001"), delta("Hel"), STALL]))
+async def test_whoever_is_cancelled_stops_the_answer_on_the_server(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(tells(created(), piece("Hel"), STALL))
     async with anyio.create_task_group() as tasks:
 
         async def read() -> None:
@@ -271,19 +292,19 @@ async def test_whoever_is_cancelled_stops_the_answer_on_the_server(provider: Qwe
                     tasks.cancel_scope.cancel()
 
         tasks.start_soon(read)
-    assert 1 == len(site.asked(STOP))
+    assert 1 == len(asked(site, STOP))
 
 
-async def test_an_answer_that_is_cut_has_no_finish_reason(provider: QwenDirect, site: Site) -> None:
-    site.script(tells([created(), delta("Hel"), CLOSE]))
+async def test_an_answer_that_is_cut_has_no_finish_reason(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(tells(created(), piece("Hel"), CLOSE))
     with pytest.raises(ProviderError) as raised:
         await provider.chat(ChatRequest.of("Hi"))
     assert raised.value.failure in (Failure.MALFORMED, Failure.RESET)
 
 
-async def test_an_error_in_the_middle_of_a_stream_is_raised(provider: QwenDirect, site: Site) -> None:
-    error = {"error": {"code": "ContextLengthExceeded", "details": "too long"}, "response_id": "r-01"}
-    site.script(tells([created(), delta("Hel"), error]))
+async def test_an_error_in_the_middle_of_a_stream_is_raised(provider: QwenDirect, site: ChatQwenFake) -> None:
+    error = {"error": {"code": "ContextLengthExceeded", "details": "too long"}, "response_id": "r-1"}
+    site.script(tells(created(), piece("Hel"), error))
     seen = []
     with pytest.raises(ProviderError) as raised:
         async with aclosing(provider.stream(ChatRequest.of("Hi"))) as stream:
@@ -294,18 +315,18 @@ async def test_an_error_in_the_middle_of_a_stream_is_raised(provider: QwenDirect
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.sets(st.integers(1, 400), max_size=12))
-def test_frames_may_be_cut_anywhere(cuts: set[int]) -> None:
-    body = b": ping\r\n\r\n" + b"".join(event(one) for one in text_events("Größe ", "Hi 🦩", "."))
+def test_frames_may_be_cut_anywhere(make: Make, site: ChatQwenFake, cuts: set[int]) -> None:
+    body = b": ping\r\n\r\nevent: ping\n\n" + b"".join(event(one) for one in events("Größe ", "Hi 🦩", "."))
     edges = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
-    pieces = [body[start:end] for start, end in zip(edges, edges[1:])]
+    pieces = [body[start:end] for start, end in pairwise(edges)]
+    site.script(lambda request: whole(pieces))
 
     async def ask() -> str:
-        with Site(lambda request: whole(pieces)) as site:
-            provider = quick(site.url)
-            try:
-                return (await provider.chat(ChatRequest.of("Hi"))).text
-            finally:
-                await provider.aclose()
+        provider = make(site.base_url)
+        try:
+            return (await provider.chat(ChatRequest.of("Hi"))).text
+        finally:
+            await provider.aclose()
 
     assert "Größe Hi 🦩." == anyio.run(ask)
 
@@ -317,16 +338,21 @@ def whole(pieces: list[bytes]) -> list[bytes]:
 # Models
 
 
-async def test_models_are_what_the_site_lists(provider: QwenDirect, site: Site) -> None:
-    listed = [model("a"), model("old", active=False), model("draws", kinds=["t2i"])]
-    site.script(json_reply({"success": True, "data": {"data": listed}}), path=MODELS)
+async def test_models_are_what_the_site_lists(provider: QwenDirect, site: ChatQwenFake) -> None:
+    meta = {"max_context_length": 262144}
+    listed = [
+        {"id": "a", "info": {"is_active": True, "meta": {**meta, "chat_type": ["t2t"]}}},
+        {"id": "old", "info": {"is_active": False, "meta": meta}},
+        {"id": "draws", "info": {"meta": {**meta, "chat_type": ["t2i"]}}},
+    ]
+    site.script(says({"success": True, "data": {"data": listed}}), path=MODELS)
     found = await provider.models()
     assert [("a", True, 262144), ("draws", False, 262144)] == [(m.id, m.chat, m.context_length) for m in found]
     assert 2 == (await provider.check()).models
 
 
-async def test_a_list_that_is_none_is_malformed(provider: QwenDirect, site: Site) -> None:
-    site.script(json_reply({"success": True, "data": "no"}), path=MODELS)
+async def test_a_list_that_is_none_is_malformed(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(says({"success": True, "data": "no"}), path=MODELS)
     with pytest.raises(ProviderError) as raised:
         await provider.models()
     assert Failure.MALFORMED == raised.value.failure
@@ -336,9 +362,10 @@ def test_what_it_can_do_is_declared() -> None:
     assert {Capability.CHAT, Capability.STREAMING, Capability.TOOLS, Capability.MODELS} == QwenDirect.capabilities
 
 
-async def test_a_page_of_the_firewall_says_what_to_renew(provider: QwenDirect, site: Site) -> None:
-    site.script(page("<!doctype html><script src=aliyun_waf></script>"), path=NEW)
+async def test_a_page_of_the_firewall_says_what_to_renew(provider: QwenDirect, site: ChatQwenFake) -> None:
+    page = b"<!doctype html><script src=aliyun_waf></script>"
+    site.script(lambda request: [response(page, content_type="text/html")], path=NEW)
     with pytest.raises(ProviderError, match="renew the options token and cookies") as raised:
         await provider.chat(ChatRequest.of("Hi"))
     assert Failure.AUTH == raised.value.failure
-    assert COMPLETIONS not in [request.path for request in site.requests]
+    assert [] == asked(site)

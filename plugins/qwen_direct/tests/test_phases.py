@@ -9,15 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider_router.plugin import ChatChunk
+from provider_router.testing.fakes.chat_qwen import created, piece
 from provider_router_qwen_direct.phases import Increments, PhaseReader
-
-from .conftest import created, delta, text_events
 
 
 def read(events: Iterable[Mapping[str, Any]]) -> tuple[PhaseReader, list[ChatChunk]]:
-    reader = PhaseReader(chat_id="c-0001", model="qwen3-max", created=1, who="qwen")
+    reader = PhaseReader(chat_id="c-1", model="qwen3-max", created=1, who="qwen")
     chunks = [chunk for event in events for chunk in reader.feed(event)]
     return reader, [*chunks, *reader.close()]
+
+
+def told(*texts: str) -> list[dict[str, Any]]:
+    """The events of a whole answer."""
+    return [created(), *(piece(text) for text in texts), piece(status="finished")]
 
 
 def text(chunks: Iterable[ChatChunk]) -> str:
@@ -30,26 +34,32 @@ def reasoning(chunks: Iterable[ChatChunk]) -> str:
 
 def summary(titles: list[str], thoughts: list[str]) -> dict[str, Any]:
     extra = {"summary_title": {"content": titles}, "summary_thought": {"content": thoughts}}
-    return delta(phase="thinking_summary", extra=extra)
+    return piece(phase="thinking_summary", extra=extra)
 
 
 def test_the_pieces_of_an_answer_are_its_text() -> None:
-    reader, chunks = read(text_events("Hel", "lo."))
+    reader, chunks = read(told("Hel", "lo."))
     assert "Hello." == text(chunks)
     assert "stop" == chunks[-1].finish_reason
     assert reader.finished
-    assert {"provider": "qwen", "chat_id": "c-0001", "parent_id": "r-01"} == reader.conversation
+    assert {"provider": "qwen", "chat_id": "c-1", "parent_id": "r-1"} == reader.conversation
     assert reader.conversation == chunks[-1].raw["conversation"]
 
 
 def test_every_chunk_has_the_same_id_and_the_first_the_role() -> None:
-    _, chunks = read(text_events("a", "b", "c"))
-    assert {"chatcmpl-r-01"} == {chunk.raw["id"] for chunk in chunks}
+    _, chunks = read(told("a", "b", "c"))
+    assert {"chatcmpl-r-1"} == {chunk.raw["id"] for chunk in chunks}
     assert [True, False, False, False] == ["role" in chunk.delta for chunk in chunks]
 
 
 def test_thinking_is_reasoning_and_its_end_is_not_the_answers() -> None:
-    events = [created(), delta("Hm. ", "think"), delta("Yes.", "think"), delta("", "think", "finished"), delta("Hi")]
+    events = [
+        created(),
+        piece("Hm. ", phase="think"),
+        piece("Yes.", phase="think"),
+        piece("", phase="think", status="finished"),
+        piece("Hi"),
+    ]
     reader, chunks = read(events)
     assert ("Hm. Yes.", "Hi") == (reasoning(chunks), text(chunks))
     assert [None] * len(chunks) == [chunk.finish_reason for chunk in chunks]
@@ -69,12 +79,12 @@ def test_of_summaries_that_are_told_again_only_what_is_new_is_told() -> None:
 
 def test_the_events_of_another_candidate_are_left_out() -> None:
     events = [
-        created(response_id="r-01"),
-        created(response_id="r-02", index="1"),
-        delta("mine "),
-        delta("other ", response_id="r-02"),
-        delta(status="finished", response_id="r-02"),
-        delta("too"),
+        created(response_id="r-1"),
+        created(response_id="r-2", index="1"),
+        piece("mine "),
+        piece("other ", response_id="r-2"),
+        piece(status="finished", response_id="r-2"),
+        piece("too"),
     ]
     reader, chunks = read(events)
     assert "mine too" == text(chunks)
@@ -82,19 +92,26 @@ def test_the_events_of_another_candidate_are_left_out() -> None:
 
 
 def test_a_search_on_the_way_is_no_text() -> None:
-    _, chunks = read([created(), delta("looking", "web_search"), delta("", "web_search", "finished"), delta("Found.")])
+    _, chunks = read(
+        [
+            created(),
+            piece("looking", phase="web_search"),
+            piece("", phase="web_search", status="finished"),
+            piece("Found."),
+        ]
+    )
     assert "Found." == text(chunks)
 
 
 def test_an_answer_that_became_too_long_says_so() -> None:
-    event = delta("cut")
+    event = piece("cut")
     event["choices"][0]["finish_reason"] = "length"
     _, chunks = read([created(), event])
     assert "length" == chunks[-1].finish_reason
 
 
 def test_events_without_phases_are_the_answer() -> None:
-    reader, chunks = read([delta("Hi", None), delta("", None, "finished")])
+    reader, chunks = read([piece("Hi", phase=None), piece("", phase=None, status="finished")])
     assert "Hi" == text(chunks)
     assert reader.finished
 
@@ -106,7 +123,7 @@ def test_usage_is_told_in_openais_words() -> None:
         "total_tokens": 1021,
         "output_tokens_details": {"reasoning_tokens": 4},
     }
-    reader, _ = read([created(), delta("Hi"), delta(status="finished", usage=usage)])
+    reader, _ = read([created(), piece("Hi"), piece(status="finished", usage=usage)])
     last = reader.last()
     assert last is not None
     assert last.usage is not None
@@ -150,7 +167,12 @@ JSON = st.recursive(
 PLACES = ("response.created", "choices", "response_id", "usage", "delta", "phase", "status", "content", "extra")
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(PLACES), JSON, max_size=5) | st.builds(delta, JSON, JSON, JSON)))
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(PLACES), JSON, max_size=5)
+        | st.builds(piece, JSON, phase=JSON, status=JSON, extra=JSON)
+    )
+)
 def test_no_event_whatever_is_in_it_is_an_error(events: list[dict[str, Any]]) -> None:
     reader, chunks = read(events)
     reader.last()

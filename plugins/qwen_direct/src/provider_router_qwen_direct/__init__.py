@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import anyio
 
 from provider_router.plugin import (
+    COMMENT,
     Capability,
     ChatChunk,
     ChatRequest,
@@ -98,51 +100,40 @@ class QwenDirect(HTTPProvider):
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
         """A plain answer, put together from a stream: the site's own plain answers are not to be relied on."""
-        stream = self.stream(request)
-        try:
+        async with aclosing(self.stream(request)) as stream:
             chunks = [chunk async for chunk in stream]
-        finally:
-            with anyio.CancelScope(shield=True):
-                await stream.aclose()
         finish = next((chunk for chunk in chunks if chunk.finish_reason), None)
         if finish is None:
             raise error_class(Failure.MALFORMED)(
                 f"{self.id} ended its answer too early", provider=self.id, detail="answer cut"
             )
         answer = assemble(chunks)
-        conversation = next((c.raw["conversation"] for c in chunks if "conversation" in c.raw), None)
-        return ChatResponse({**answer.raw, "conversation": conversation}, usage=answer.usage)
+        return ChatResponse({**answer.raw, "conversation": finish.raw["conversation"]}, usage=answer.usage)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         tools = XMLTools.of(request)
         told = tools.written(request)
         conversation = Conversation.of(request, who=self.id)
-        chunks = self._told(told, conversation)
         reader = tools.reader(self.id)
-        try:
+        async with aclosing(self._told(told, conversation)) as chunks:
             async for chunk in chunks:
                 for ready in reader.feed(chunk):
                     yield ready
-            for ready in reader.close():
-                yield ready
-        finally:
-            await chunks.aclose()
+        for ready in reader.close():
+            yield ready
 
     async def _told(self, request: ChatRequest, conversation: Conversation | None) -> AsyncGenerator[ChatChunk]:
         """The answer in the chat that the request continues, or in a new one if that is gone."""
-        answer: AsyncGenerator[ChatChunk] | None = None
         for last in (False, True):
-            answer = self._in_chat(request, conversation)
             try:
-                async for chunk in answer:
-                    yield chunk
+                async with aclosing(self._in_chat(request, conversation)) as answer:
+                    async for chunk in answer:
+                        yield chunk
                 return
             except _ChatGone as gone:
                 if last:
                     raise gone.error from None
                 conversation = None  # nothing was said yet: the whole history goes to a new chat
-            finally:
-                await answer.aclose()
 
     async def _in_chat(self, request: ChatRequest, conversation: Conversation | None) -> AsyncGenerator[ChatChunk]:
         now = time.time()
@@ -156,8 +147,9 @@ class QwenDirect(HTTPProvider):
         body = completion_body(request, text, chat_id=chat_id, parent_id=parent_id, now=now)
         reader = PhaseReader(chat_id=chat_id, model=request.model, created=int(now), who=self.id)
         try:
-            async for chunk in self._read(request.with_body(body), reader):
-                yield chunk
+            async with aclosing(self._read(request.with_body(body), reader)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except ProviderError as error:
             if error.code == CHAT_GONE and not reader.response_id:
                 raise _ChatGone(error) from None
@@ -170,12 +162,12 @@ class QwenDirect(HTTPProvider):
                 await self._stop(reader.chat_id, reader.response_id)
 
     async def _read(self, request: ChatRequest, reader: PhaseReader) -> AsyncGenerator[ChatChunk]:
-        bursts = self.events(f"{_COMPLETIONS}?chat_id={quote(reader.chat_id, safe='')}", request)
-        try:
+        path = f"{_COMPLETIONS}?chat_id={quote(reader.chat_id, safe='')}"
+        async with aclosing(self.events(path, request)) as bursts:
             async for events in bursts:
                 chunks: list[ChatChunk] = []
                 for event in events:
-                    if event.data.strip() in (b"", _DONE):
+                    if event.event in (COMMENT, "ping") or event.data.strip() == _DONE:
                         continue
                     try:
                         said = decode(event.data)
@@ -194,8 +186,6 @@ class QwenDirect(HTTPProvider):
                 yield chunk
             if reader.finished and (usage := reader.last()) is not None:
                 yield usage
-        finally:
-            await bursts.aclose()
 
     async def _new_chat(self, request: ChatRequest, now: float) -> str:
         body = request.with_body(new_chat_body(request.model, now=now))

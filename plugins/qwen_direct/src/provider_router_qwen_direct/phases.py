@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from provider_router.plugin import ChatChunk, Usage
 
-_THINKING: Final = frozenset({"think", "thinking", "thinking_summary"})
-_ASIDE: Final = frozenset({"web_search"})  # what it looks at on its way; no part of the answer
+# Tuples: whatever an event says is compared, and need not be hashable.
+_THINKING: Final = ("think", "thinking")
+_ASIDE: Final = ("web_search",)  # what it looks at on its way; no part of the answer
 
 
 class PhaseReader:

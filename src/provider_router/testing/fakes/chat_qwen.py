@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from provider_router.backends import Answer, Reply, Request, Step, Wire, echoes
 from provider_router.backends.answer import words
 from provider_router.backends.voice import ErrorForm
-from provider_router.backends.wire import encode, event, response
+from provider_router.backends.wire import encode, event, response, stream
 from provider_router.testing.fakes.fake import Fake
 
 NEW = "/api/v2/chats/new"
@@ -72,19 +72,18 @@ class ChatQwenFake(Fake):
         return True
 
     def begin(self, answer: Answer, request: Request) -> Sequence[object]:
-        created = {"chat_id": "c-1", "parent_id": "u-1", "response_id": "r-1", "response_index": "0"}
-        return [{"response.created": created}]
+        return [created(chat_id=request.query.removeprefix("chat_id="))]
 
     def parts(self, answer: Answer, request: Request) -> Sequence[object]:
-        thoughts = [_piece("think", word) for word in words(answer.reasoning)]
+        thoughts = [piece(word, phase="think") for word in words(answer.reasoning)]
         if thoughts:
-            thoughts.append(_piece("think", "", status="finished"))
-        return [*thoughts, *(_piece("answer", word) for word in words(answer.text_for(request)))]
+            thoughts.append(piece(phase="think", status="finished"))
+        return [*thoughts, *(piece(word) for word in words(answer.text_for(request)))]
 
     def end(self, answer: Answer, request: Request) -> Sequence[object]:
         prompt, completion = answer.tokens_for(request)
         counts = {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
-        return [{**_piece("answer", "", status="finished"), "usage": counts}]
+        return [piece(status="finished", usage=counts)]
 
     def error(
         self,
@@ -102,6 +101,34 @@ class ChatQwenFake(Fake):
         return event({"error": data, "response_id": "r-1"})
 
 
-def _piece(phase: str, text: str, *, status: str = "typing") -> dict[str, object]:
-    delta = {"role": "assistant", "content": text, "phase": phase, "status": status}
-    return {"choices": [{"delta": delta}], "response_id": "r-1"}
+def created(*, chat_id: str = "c-1", response_id: str = "r-1", index: str = "0") -> dict[str, Any]:
+    """The event with which an answer begins; several candidates have an index each."""
+    ids = {"chat_id": chat_id, "parent_id": "u-1", "response_id": response_id, "response_index": index}
+    return {"response.created": ids}
+
+
+def piece(
+    text: str = "",
+    *,
+    phase: str | None = "answer",
+    status: str = "typing",
+    response_id: str = "r-1",
+    usage: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One event of an answer."""
+    delta: dict[str, Any] = {"role": "assistant", "content": text, "status": status}
+    if phase is not None:
+        delta["phase"] = phase
+    if extra is not None:
+        delta["extra"] = extra
+    return {
+        "choices": [{"delta": delta}],
+        "response_id": response_id,
+        **({"usage": usage} if usage is not None else {}),
+    }
+
+
+def tells(*events: Mapping[str, Any] | Step) -> Reply:
+    """Return a reply that streams these events; what is no mapping is a step as it stands."""
+    return lambda request: stream([event(one) if isinstance(one, Mapping) else one for one in events])
