@@ -39,10 +39,9 @@ _CODES: Final[Mapping[str, Failure]] = {
     "model_not_found": Failure.MODEL_UNAVAILABLE,
     "data_inspection_failed": Failure.CONTENT_POLICY,
     "datainspectionfailed": Failure.CONTENT_POLICY,
-    "bad_request": Failure.BAD_REQUEST,
-    "not_found": Failure.BAD_REQUEST,
-    "internal_error": Failure.SERVER,
 }
+# Codes that say no more than a status, and stand for one where the status says nothing.
+_STATUSES: Final[Mapping[str, int]] = {"bad_request": 400, "not_found": 404, "internal_error": 500}
 # Exact texts, which stand beside codes that say less.
 _EXPIRED: Final = re.compile(r"Token has expired", re.I)
 _LOCKED: Final = re.compile(r"The chat is in progress", re.I)
@@ -116,7 +115,7 @@ class SiteError:
             message = f"{message}: {_EXPIRED_MESSAGE}"
         return cls(
             failure=failure,
-            body=ErrorBody(message=message or "no text", code=code or None),
+            body=ErrorBody(message=message or "no text", code=code or None, status=_STATUSES.get(code.lower())),
             retry_after=_hours(fields.get("num")) if failure is Failure.QUOTA else None,
         )
 

@@ -26,7 +26,8 @@ class ChatQwenFake(Fake):
 
     dialect: ClassVar[str] = "chat-qwen"
     # No [DONE]; whole answers are put together from a stream; tools are the caller's XML in the text.
-    lacks: ClassVar[frozenset[Wire]] = frozenset({Wire.DONE, Wire.PLAIN, Wire.TOOL_DELTAS})
+    # An answer names no model, and the site's own events have fields of which OpenAI's chunks have no like.
+    lacks: ClassVar[frozenset[Wire]] = frozenset({Wire.DONE, Wire.PLAIN, Wire.TOOL_DELTAS, Wire.MODEL, Wire.EXTRA})
     done: ClassVar[bytes] = b""
     ping: ClassVar[bytes] = b"event: ping\n\n"
     key_option: ClassVar[str] = "token"
@@ -83,7 +84,10 @@ class ChatQwenFake(Fake):
     def end(self, answer: Answer, request: Request) -> Sequence[object]:
         prompt, completion = answer.tokens_for(request)
         counts = {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
-        return [piece(status="finished", usage=counts)]
+        last = piece(status="finished", usage=counts)
+        if answer.finish_reason not in (None, "stop", "tool_calls"):
+            last["choices"][0]["finish_reason"] = answer.finish_reason
+        return [last]
 
     def error(
         self,
