@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
+import attrs
 from attrs import frozen
 
 from provider_router.chat import ChatRequest, ChatResponse
@@ -73,9 +74,15 @@ class XMLTools:
         """A parser for the text of one choice of the answer."""
         return XMLToolParser(self.offered, seed=f"{self.seed}:{choice}", parallel=self.parallel)
 
-    def reader(self, who: str) -> XMLToolReader:
-        """A reader for the chunks of the answer; `who` is the provider's id, for messages."""
-        return XMLToolReader(self.parser, who=who)
+    def reader(self, who: str, *, texts: bool = True) -> XMLToolReader:
+        """A reader for the answer.
+
+        Args:
+            who: the provider's id, for messages.
+            texts: calls stand in the text; if not, those that the backend has found are checked, and no more.
+        """
+        nothing = attrs.evolve(self, offered={}) if not texts else self
+        return XMLToolReader(nothing.parser, self.declared, who=who)
 
     def answer(self, answer: ChatResponse, who: str) -> ChatResponse:
         """A plain answer with the calls that stand in its text.

@@ -239,6 +239,16 @@ def trimmed(text: str) -> str:
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
+def mended_value(value: object, schema: Schema) -> object:
+    """A value that somebody else has read from a text, as this schema would have it."""
+    kinds = schema.kinds
+    if _kind(value) in kinds or _fitting(value, kinds) is not _NONE:
+        return value
+    if isinstance(value, str):
+        return read_value(value, schema, literal=True)
+    return encode(value).decode() if "string" in kinds else value
+
+
 # Into a text
 
 
