@@ -28,7 +28,7 @@ from provider_router.backends import (
     slow,
     status,
 )
-from provider_router.backends.openai import words
+from provider_router.backends.answer import words
 
 
 @pytest.fixture

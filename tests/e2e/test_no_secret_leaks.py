@@ -16,8 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from provider_router import Admin, AsyncRouter, ProviderRouterError, Router, home
-from provider_router.backends import DONE, Backend, Reply, Request, Step, answers, event, says, status, streams
-from provider_router.backends.openai import Answer
+from provider_router.backends import DONE, Answer, Backend, Reply, Request, Step, answers, event, says, status, streams
 from provider_router.backends.wire import encode, response
 from provider_router.cli import program
 from provider_router.providers.plugins import Plugins

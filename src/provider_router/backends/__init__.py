@@ -6,6 +6,7 @@ with Backend(answers("Hello")) as backend:
     backend.kill()
 """
 
+from provider_router.backends.answer import Answer, ToolCall, answers, calls, echoes
 from provider_router.backends.backend import EVERY_PATH, Backend
 from provider_router.backends.faults import FAULTS, Fault
 from provider_router.backends.misbehaviour import (
@@ -28,16 +29,12 @@ from provider_router.backends.openai import (
     COMPLETIONS,
     EMBEDDINGS,
     MODELS,
-    Answer,
     Model,
-    ToolCall,
-    answers,
-    calls,
     completes,
-    echoes,
     embeds,
     lists,
 )
+from provider_router.backends.voice import Voice, Wire
 from provider_router.backends.wire import CLOSE, DONE, RESET, STALL, Pause, Reply, Request, Step, Until, event
 
 __all__ = [
@@ -61,6 +58,8 @@ __all__ = [
     "Step",
     "ToolCall",
     "Until",
+    "Voice",
+    "Wire",
     "answers",
     "broken",
     "byte_by_byte",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from provider_router.backends.backend import EVERY_PATH, Backend, Dialect
 from provider_router.backends.misbehaviour import (
@@ -23,11 +23,11 @@ from provider_router.backends.misbehaviour import (
     does,
     ended,
     endless_preamble,
-    error_body,
-    error_first,
+    failing,
     oversized,
     pings,
     says,
+    says_error,
     silent,
     slow,
     status,
@@ -37,7 +37,8 @@ from provider_router.backends.misbehaviour import (
     with_event_in_the_middle,
     without_done,
 )
-from provider_router.backends.wire import CLOSE, DONE, RESET, STALL, Reply, event
+from provider_router.backends.voice import Wire
+from provider_router.backends.wire import CLOSE, RESET, STALL, Reply
 
 Outcome = Literal[
     "ok",
@@ -80,6 +81,7 @@ class Fault:
         scheme: What the backend's `url` begins with.
         greeting: What the backend sends a caller before it is asked.
         available: Whether this system can have the fault.
+        needs: What a dialect has to have, so that its backend can have the fault.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Fault:
     scheme: str = "http"
     greeting: bytes = b""
     available: bool = True
+    needs: frozenset[Wire] = frozenset()
 
     def apply(self, backend: Backend) -> None:
         """Give a running backend this fault from its next chat request on.
@@ -230,35 +233,38 @@ def _refusals() -> Iterator[Fault]:
 
 
 def _answers() -> Iterator[Fault]:
+    broke = "Something broke."
     page = b"<!doctype html><title>Welcome</title><p>Please log in.</p>"
     yield _replies("html", "200 with a web page.", "malformed", says(page, content_type="text/html"))
     yield _replies("broken-json", "200 with JSON that is none.", "malformed", says(b'{"choices": [{"mess'))
     yield _replies("empty", "200 with no body.", "malformed", says(b""))
     yield _replies("no-choices", "200 with JSON that is no answer.", "malformed", says({"object": "chat.completion"}))
-    inside = error_body("Something broke.", form="object")
-    yield _replies("error-in-200", "200 with an error object.", "malformed", says(inside))
-    text = error_body("Something broke.", form="string")
-    yield _replies("error-in-200-string", "200 with an error text.", "malformed", says(text))
-    code = error_body("Slow down.", code=429, form="object")
-    yield _replies("error-in-200-code", "200 with an error with the number 429.", "rate_limit", says(code))
+    yield _replies("error-in-200", "200 with an error object.", "malformed", says_error(broke))
+    yield _replies("error-in-200-string", "200 with an error text.", "malformed", says_error(broke, form="string"))
+    slow_down = says_error("Slow down.", code=429)
+    yield _replies("error-in-200-code", "200 with an error with the number 429.", "rate_limit", slow_down)
     yield _plain("cut-chunked", "A chunked body is cut inside a chunk.", "malformed", cut_mid_body())
     yield _replies("oversized", "An answer, or one event, of 65 MiB.", "malformed", oversized(size=_OVERSIZED))
 
 
 def _streams() -> Iterator[Fault]:
-    failed = event(error_body("Something broke.", form="object"), name="error")
-    limited = event(error_body("Slow down.", code="rate_limit_exceeded", form="object"))
+    broke = "Something broke."
     role = "The role comes, then"
 
     def halfway(name: str, says: str, plain: Outcome, streamed: Outcome, reply: Reply) -> Fault:
         return Fault(name=name, says=says, plain=plain, stream=streamed, reply=reply)
 
     yield halfway("pings", "Comments come, then nothing.", "busy", "busy", pings())
-    yield _stream("error-first", "The first event is an error.", "malformed", error_first(failed))
-    yield _stream("role-then-error", f"{role} an error.", "malformed", ended(after=0, by=[failed]))
-    yield _stream("role-then-rate-limit", f"{role} an error with a code.", "rate_limit", ended(after=0, by=[limited]))
+    yield _stream("error-first", "The first event is an error.", "malformed", failing(broke))
+    yield _stream("role-then-error", f"{role} an error.", "malformed", failing(broke, after=0))
+    yield _stream(
+        "role-then-rate-limit",
+        f"{role} an error with a code.",
+        "rate_limit",
+        failing("Slow down.", code="rate_limit_exceeded", after=0),
+    )
     yield _stream("role-then-end", f"{role} the end.", "malformed", ended(after=0))
-    yield _stream("role-then-done", f"{role} [DONE].", "malformed", ended(after=0, by=[DONE]))
+    yield _stream("role-then-done", f"{role} [DONE].", "malformed", ended(after=0, done=True))
     yield _stream("role-then-cut", f"{role} the connection is closed.", "malformed", ended(after=0, by=[CLOSE]))
     yield _stream("role-then-nothing", f"{role} nothing.", "busy", ended(after=0, by=[STALL]))
     yield _stream("endless-preamble", "The role comes, again and again.", "malformed", endless_preamble())
@@ -266,9 +272,9 @@ def _streams() -> Iterator[Fault]:
     yield halfway("cut-reset", "The connection is reset in the middle.", "malformed", "truncated", broken(how=RESET))
     yield halfway("cut-unframed", "The end is the connection's, too soon.", "malformed", "truncated", unframed())
     yield halfway("stall", "Nothing more comes in the middle.", "busy", "stalled", broken(how=STALL))
-    yield _stream("error-midway", "An error comes in the middle.", "truncated", ended(after=2, by=[failed]))
+    yield _stream("error-midway", "An error comes in the middle.", "truncated", failing(broke, after=2))
     yield _stream("no-finish", "All comes but a finish_reason and [DONE].", "truncated", ended())
-    yield _stream("no-finish-done", "All comes but a finish_reason.", "truncated", ended(by=[DONE]))
+    yield _stream("no-finish-done", "All comes but a finish_reason.", "truncated", ended(done=True))
     yield _stream("tool-call-cut", "It ends inside a tool call's arguments.", "truncated", truncated_tool_call())
     yield _stream("bad-event", "One event is broken.", "ok", with_event_in_the_middle('{"choices": [{"del'))
     yield _stream("byte-by-byte", "Each byte comes for itself.", "ok", byte_by_byte())
@@ -276,7 +282,29 @@ def _streams() -> Iterator[Fault]:
     yield _stream("no-done", "The finish_reason comes, [DONE] does not.", "ok", without_done())
 
 
+_NEEDS: Final[Mapping[Wire, str]] = {
+    Wire.JSON: "html broken-json empty no-choices",
+    Wire.EVENTS: "pings bad-event untyped byte-by-byte",
+    Wire.CODES: (
+        "429-quota 503-loading 404-model 400-model 400-context 413-context 400-policy 403-policy error-in-200-code "
+        "role-then-rate-limit"
+    ),
+    Wire.STREAM_ERRORS: "error-first role-then-error role-then-rate-limit error-midway",
+    Wire.PREAMBLE: "endless-preamble",
+    Wire.FINISH: "no-finish no-finish-done cut-unframed",
+    Wire.DONE: "role-then-done no-finish-done no-done",
+    Wire.TOOL_DELTAS: "tool-call-cut",
+    Wire.PLAIN: "cut-chunked",
+}
+
+
+def _with_needs(fault: Fault) -> Fault:
+    return evolve(fault, needs=frozenset(wire for wire, names in _NEEDS.items() if fault.name in names.split()))
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
-    fault.name: fault for family in (_connections, _statuses, _refusals, _answers, _streams) for fault in family()
+    fault.name: _with_needs(fault)
+    for family in (_connections, _statuses, _refusals, _answers, _streams)
+    for fault in family()
 }
 """All faults by name."""

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, Final, Literal
+from typing import Final
 
-from provider_router.backends.openai import Answer, ToolCall, answers
+from provider_router.backends.answer import Answer, ToolCall, answers
+from provider_router.backends.voice import ErrorForm, voice_of
 from provider_router.backends.wire import (
     CLOSE,
-    DONE,
     LAST_CHUNK,
     RESET,
     STALL,
@@ -23,10 +23,8 @@ from provider_router.backends.wire import (
     Until,
     chunked,
     encode,
-    event,
     head,
     response,
-    stream,
 )
 
 STORY: Final = answers("One pelican flew over the quiet harbour.")
@@ -34,28 +32,6 @@ STORY: Final = answers("One pelican flew over the quiet harbour.")
 
 BLOCK: Final = 65_536
 """What an answer without measure grows by, in bytes."""
-
-ErrorForm = Literal["object", "string", "detail"]
-
-
-def error_body(
-    message: str, *, code: str | int | None = None, kind: str = "error", param: str | None = None, form: ErrorForm
-) -> dict[str, Any]:
-    """Return an error in one of the forms in use.
-
-    Args:
-        message: The text for people.
-        code: The code for programs; the form "object" only.
-        kind: OpenAI's second code for programs; the form "object" only.
-        param: The field at fault; the form "object" only.
-        form: "object" is `{"error": {"message": …, "type": …, "param": …, "code": …}}`, "string" is
-            `{"error": "…"}`, "detail" is `{"detail": "…"}`.
-    """
-    if form == "string":
-        return {"error": message}
-    if form == "detail":
-        return {"detail": message}
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def status(
@@ -78,14 +54,14 @@ def status(
         code: The code for programs in the body.
         kind: OpenAI's second code for programs.
         param: The field at fault.
-        form: How the body says it, as for `error_body`.
+        form: How the body says it, as for `Voice.error`.
         retry_after: Seconds, sent as an integer or a decimal, or a timedelta, sent as the HTTP date that it leads to.
         retry_after_ms: Milliseconds, sent as `retry-after-ms`.
         headers: Further headers.
     """
-    body = encode(error_body(message, code=code, kind=kind, param=param, form=form))
 
     def reply(request: Request) -> Iterator[Step]:
+        body = encode(voice_of(request).error(message, code=code, kind=kind, param=param, form=form))
         sent = dict(headers or {})
         if isinstance(retry_after, timedelta):
             sent["retry-after"] = format_datetime(datetime.now(UTC) + retry_after, usegmt=True)
@@ -102,6 +78,11 @@ def says(body: bytes | object, *, content_type: str = "application/json") -> Rep
     """Return a reply with status 200 and this body, whatever was asked; what is not bytes becomes JSON."""
     data = body if isinstance(body, bytes) else encode(body)
     return lambda request: [response(data, content_type=content_type)]
+
+
+def says_error(message: str, *, code: str | int | None = None, form: ErrorForm = "object") -> Reply:
+    """Return a reply with status 200 whose body is an error."""
+    return lambda request: [response(encode(voice_of(request).error(message, code=code, form=form)))]
 
 
 def does(*steps: Step) -> Reply:
@@ -131,7 +112,7 @@ def dead_when_reused(reply: Reply = STORY, *, how: End = RESET) -> Reply:
 
 def streams(pieces: Callable[[Request], Iterable[Step]], *, plain: Reply = STORY) -> Reply:
     """Return a reply that streams these pieces; a request for a plain answer gets `plain`."""
-    return lambda request: stream(pieces(request)) if request.streamed else plain(request)
+    return lambda request: voice_of(request).stream(iter(pieces(request))) if request.streamed else plain(request)
 
 
 def pings(*, count: int = 3, pace: float = 0.0) -> Reply:
@@ -140,7 +121,7 @@ def pings(*, count: int = 3, pace: float = 0.0) -> Reply:
     def pieces(request: Request) -> Iterator[Step]:
         for _ in range(count):
             yield Pause(pace)
-            yield b": ping\n\n"
+            yield voice_of(request).ping
         yield STALL
 
     return streams(pieces, plain=silent())
@@ -150,7 +131,7 @@ def broken(*, after: int = 2, how: End = CLOSE, answer: Answer = STORY) -> Reply
     """Return a reply that breaks off: a stream after so many deltas, a plain answer in the middle of its body."""
 
     def plain(request: Request) -> Iterator[Step]:
-        yield without_end(response(encode(answer.body(request))))
+        yield without_end(response(answer.body(request)))
         yield how
 
     def pieces(request: Request) -> Iterator[Step]:
@@ -161,18 +142,39 @@ def broken(*, after: int = 2, how: End = CLOSE, answer: Answer = STORY) -> Reply
     return streams(pieces, plain=plain)
 
 
-def ended(*, after: int | None = None, by: Iterable[Step] = (), answer: Answer = STORY) -> Reply:
-    """Return a reply whose stream ends in order after so many deltas (None: all), with `by` for a finish_reason."""
-    return streams(lambda request: [answer.opening(request), *answer.pieces(request)[:after], *by])
+def ended(*, after: int | None = None, by: Iterable[Step] = (), answer: Answer = STORY, done: bool = False) -> Reply:
+    """Return a reply whose stream ends in order after so many deltas (None: all), with `by` for a finish_reason.
+
+    Args:
+        after: How many deltas come.
+        by: What comes after them.
+        answer: Whose deltas.
+        done: Whether the mark of an end, such as `[DONE]`, comes then.
+    """
+
+    def pieces(request: Request) -> Iterator[Step]:
+        yield from [answer.opening(request), *answer.pieces(request)[:after], *by]
+        if done:
+            yield voice_of(request).done
+
+    return streams(pieces)
 
 
-def error_first(error: bytes) -> Reply:
-    """Return a reply whose stream is this event and nothing else."""
-    return streams(lambda request: [error])
+def failing(message: str, *, code: str | int | None = None, after: int | None = None) -> Reply:
+    """Return a reply whose stream has an error in it: after so many deltas, or in place of everything if None."""
+
+    def pieces(request: Request) -> Iterator[Step]:
+        voice = voice_of(request)
+        if after is not None:
+            yield from [STORY.opening(request), *STORY.pieces(request)[:after]]
+        error = voice.error(message, code=code)
+        yield voice.piece(error) if code else voice.error_piece(error)
+
+    return streams(pieces)
 
 
 def without_done() -> Reply:
-    """Return a reply whose stream is whole, but for the `[DONE]`."""
+    """Return a reply whose stream is whole, but for the mark of its end (`[DONE]`)."""
     return streams(lambda request: [STORY.opening(request), *STORY.pieces(request), *STORY.closing(request)])
 
 
@@ -191,7 +193,7 @@ def cut_mid_body() -> Reply:
     """Return a reply whose plain body is chunked, and cut inside a chunk."""
 
     def plain(request: Request) -> Iterator[Step]:
-        body = encode(STORY.body(request))
+        body = STORY.body(request)
         yield head(200, {"content-type": "application/json", "transfer-encoding": "chunked"})
         yield without_end(chunked(body))
         yield CLOSE
@@ -203,12 +205,12 @@ def unframed(*, after: int = 2) -> Reply:
     """Return a reply with neither length nor chunks, whose end is the connection's, and comes too soon."""
 
     def reply(request: Request) -> Iterator[Step]:
-        kind = "text/event-stream" if request.streamed else "application/json"
+        kind = voice_of(request).stream_type if request.streamed else "application/json"
         yield head(200, {"content-type": kind, "connection": "close"})
         if request.streamed:
             yield b"".join([STORY.opening(request), *STORY.pieces(request)[:after]])
         else:
-            yield without_end(encode(STORY.body(request)))
+            yield without_end(STORY.body(request))
         yield CLOSE
 
     return reply
@@ -221,13 +223,20 @@ def oversized(*, size: int) -> Reply:
     """
 
     def reply(request: Request) -> Iterator[Step]:
-        kind = "text/event-stream" if request.streamed else "application/json"
+        voice = voice_of(request)
+        kind = voice.stream_type if request.streamed else "application/json"
+        # A JSON text that is cut in two where its length goes, framed as one piece if it is one.
+        begin, end = b'{"choices":[{"index":0,"delta":{"content":"', b'"}}]}'
+        if request.streamed:
+            framed, middle = voice.piece(begin + end), begin
+            begin, end = framed[: framed.index(middle) + len(middle)], framed[framed.index(middle) + len(middle) :]
+            end += voice.done
         yield head(200, {"content-type": kind, "transfer-encoding": "chunked"})
-        yield chunked(b'data: {"choices":[{"index":0,"delta":{"content":"' if request.streamed else b'{"choices":["')
+        yield chunked(begin)
         block = chunked(b"x" * BLOCK)
         for _ in range(-(-size // BLOCK)):
             yield block
-        yield from [chunked(b'"}}]}\n\n' + DONE if request.streamed else b'"]}'), LAST_CHUNK]
+        yield from [chunked(end), LAST_CHUNK]
 
     return reply
 
@@ -237,7 +246,9 @@ def with_event_in_the_middle(data: str) -> Reply:
 
     def pieces(request: Request) -> Iterator[Step]:
         first, *rest = STORY.pieces(request)
-        yield from [STORY.opening(request), first, event(data), *rest, *STORY.closing(request), DONE]
+        voice = voice_of(request)
+        broken_one = voice.piece(data.encode())
+        yield from [STORY.opening(request), first, broken_one, *rest, *STORY.closing(request), voice.done]
 
     return streams(pieces)
 
@@ -247,8 +258,7 @@ def byte_by_byte(text: str = "Grüße, 日本, 🦩") -> Reply:
     answer = answers(text)
 
     def pieces(request: Request) -> Iterator[Step]:
-        whole = b"".join([answer.opening(request), *answer.pieces(request), *answer.closing(request), DONE])
-        for byte in whole:
+        for byte in b"".join(_whole_stream(answer, request)):
             yield bytes([byte])
 
     return streams(pieces, plain=answer)
@@ -267,10 +277,13 @@ def untyped() -> Reply:
     def reply(request: Request) -> Iterable[Step]:
         if not request.streamed:
             return STORY(request)
-        pieces = [STORY.opening(request), *STORY.pieces(request), *STORY.closing(request), DONE]
-        return stream(pieces, content_type="application/json")
+        return voice_of(request).stream(_whole_stream(STORY, request), content_type="application/json")
 
     return reply
+
+
+def _whole_stream(answer: Answer, request: Request) -> list[bytes]:
+    return [answer.opening(request), *answer.pieces(request), *answer.closing(request), voice_of(request).done]
 
 
 def without_end(data: bytes) -> bytes:

@@ -7,9 +7,12 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from provider_router.backends.voice import Voice
 
 MAX_HEAD_BYTES: Final = 65_536
 
@@ -25,6 +28,7 @@ class Request:
         connection: Which connection of the backend brought it, from 1.
         turn: Which request on that connection it is, from 1.
         default_model: The model that the backend serves when the request names none.
+        voice: How the backend that got it says things; OpenAI's way if None.
     """
 
     method: str
@@ -35,6 +39,7 @@ class Request:
     connection: int = 1
     turn: int = 1
     default_model: str = ""
+    voice: Voice | None = field(default=None, repr=False, eq=False)
 
     @property
     def json(self) -> Any:
@@ -62,7 +67,7 @@ class Request:
     @property
     def streamed(self) -> bool:
         """Whether the answer is to be a stream."""
-        return self.fields.get("stream") is True
+        return self.fields.get("stream") is True if self.voice is None else self.voice.streamed(self)
 
 
 class End(enum.Enum):
