@@ -255,12 +255,13 @@ def mended_value(value: object, schema: Schema) -> object:
 def write_value(value: object, schema: Schema) -> str:
     """A text that stands between tags and that is read as this value."""
     json = encode(value).decode()
-    for text in (value, json) if isinstance(value, str) else (json,):
+    forms = (value, json) if isinstance(value, str) else (json,)
+    for text in forms:
         if "<" not in text and trimmed(text) == text and same(read_value(text, schema), value):
             return text
         if same(read_value(text, schema, literal=True), value):
             return wrapped(text)
-    return wrapped(json if not isinstance(value, str) else value)
+    return wrapped(forms[0])  # it fits its schema in no form
 
 
 def wrapped(text: str) -> str:
