@@ -1,93 +1,71 @@
-"""The example is a provider type like any other. Its backend is forty lines of the standard library."""
+"""The parrot keeps the contract: how its backend looks, two fixtures, and the inherited suite."""
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from provider_router_parrot import Parrot, register_providers
 
-from provider_router import AsyncRouter, ProviderError
-from provider_router.plugin import Failure
+from provider_router import AsyncRouter
+from provider_router.backends import Answer, Reply, Request, Wire, answers, echoes, says
+from provider_router.backends.answer import words
+from provider_router.testing import Fake, LinesFake, Make, ProviderSuite
 
 
-class Cage(BaseHTTPRequestHandler):
+class Cage(LinesFake):
     """A parrot over HTTP."""
 
-    def do_GET(self) -> None:
-        self.answer(200, {"mood": "chatty"})
+    dialect = "parrot"
+    chat_paths = ("/say", "/sing")
+    lacks = LinesFake.lacks | {
+        *(Wire.CODES, Wire.LENGTH, Wire.MODEL, Wire.USAGE, Wire.REASONING, Wire.HISTORY, Wire.PARAMETERS)
+    }
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(asked)  # type: ignore[attr-defined]
-        match asked["line"], self.path:
-            case "sleep", _:
-                self.answer(503, {"error": "The parrot sleeps."})
-            case "hum", _:
-                self.answer(200, {"hum": True})
-            case "cough", _:
-                self.answer(200, text='{"word": "Pretty')
-            case line, "/say":
-                self.answer(200, {"reply": line, "words": len(line.split())})
-            case line, _:
-                self.answer(200, *({"word": f"{word} "} for word in line.split()), {"end": True})
+    def site(self) -> Mapping[tuple[str, str], Reply]:
+        return {("POST", "/say"): echoes(), ("POST", "/sing"): echoes(), ("GET", "/mood"): says({"mood": "chatty"})}
 
-    def answer(self, status: int, *lines: object, text: str = "") -> None:
-        body = (text or "\n".join(json.dumps(line) for line in lines)).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def streamed(self, request: Request) -> bool:
+        return request.path == "/sing"
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def asked(self, request: Request) -> str:
+        return str(request.json["line"])
 
+    def whole(self, answer: Answer, request: Request) -> object:
+        text = answer.text_for(request)
+        return {**answer.extra, "reply": text, "words": len(text.split())}
 
-@pytest.fixture
-def cage() -> Iterator[ThreadingHTTPServer]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Cage) as server:
-        server.asked = []  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    def begin(self, answer: Answer, request: Request) -> Sequence[object]:
+        return []
+
+    def parts(self, answer: Answer, request: Request) -> Sequence[object]:
+        return [{**answer.extra, "word": word} for word in words(answer.text_for(request))]
+
+    def end(self, answer: Answer, request: Request) -> Sequence[object]:
+        return [{"end": True}]
+
+    def error(self, message: str, **_: Any) -> object:
+        return {"error": message}
 
 
-@pytest.fixture
-def parrot(cage: ThreadingHTTPServer) -> Parrot:
-    return Parrot("polly", base_url=f"http://127.0.0.1:{cage.server_port}", voice="loud")
+class TestParrot(ProviderSuite):
+    @pytest.fixture
+    def fake(self) -> Fake:
+        return Cage()
 
+    @pytest.fixture
+    def make(self) -> Make:
+        return lambda name, fake, **options: Parrot(name, base_url=fake.base_url, **options)
 
-async def test_it_answers_plainly_and_in_a_stream(parrot: Parrot, cage: ThreadingHTTPServer) -> None:
-    async with AsyncRouter(providers=[parrot]) as router:
-        answer = await router.chat("Pretty bird", extra_body={"pitch": 3})
-        async with router.stream("Pretty bird") as stream:
-            text = "".join([chunk.text async for chunk in stream])
-    assert ("Pretty bird", "polly", "parrot") == (answer.text, answer.provider, answer.model)
-    assert "Pretty bird " == text
-    assert {"line": "Pretty bird", "voice": "loud", "pitch": 3} == cage.asked[0]  # type: ignore[attr-defined]
+    async def test_its_check_says_its_mood(self, provider: Parrot) -> None:
+        assert "chatty" == (await provider.check()).detail
 
-
-@pytest.mark.parametrize(
-    ("line", "failure"), [("sleep", Failure.SERVER), ("hum", Failure.MALFORMED), ("cough", Failure.MALFORMED)]
-)
-async def test_its_errors_have_their_class(line: str, failure: Failure, parrot: Parrot) -> None:
-    async with AsyncRouter(providers=[parrot]) as router:
-        with pytest.raises(ProviderError) as plain:
-            await router.chat(line, max_attempts=1)
-        with pytest.raises(ProviderError) as streamed:
-            async with router.stream(line, max_attempts=1):
-                pass
-    assert (failure, failure) == (plain.value.failure, streamed.value.failure)
-
-
-async def test_its_check_says_its_mood(parrot: Parrot) -> None:
-    async with AsyncRouter(providers=[parrot]) as router:
-        assert "chatty" in str(await router.check("polly"))
+    async def test_it_is_as_loud_as_its_options_say(self, backend: Fake, make: Make) -> None:
+        backend.script(answers("Pretty bird"))
+        async with AsyncRouter(providers=[make("polly", backend, voice="loud")]) as router:
+            await router.chat("Pretty bird", extra_body={"pitch": 3})
+        assert {"line": "Pretty bird", "voice": "loud", "pitch": 3} == backend.requests[0].json
 
 
 def test_the_plugin_registers_its_type() -> None:

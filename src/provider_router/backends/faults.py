@@ -286,8 +286,8 @@ _NEEDS: Final[Mapping[Wire, str]] = {
     Wire.JSON: "html broken-json empty no-choices",
     Wire.EVENTS: "pings bad-event untyped byte-by-byte",
     Wire.CODES: (
-        "429-quota 503-loading 404-model 400-model 400-context 413-context 400-policy 403-policy error-in-200-code "
-        "role-then-rate-limit"
+        "429-quota 503-loading 404-model 400-model 400-context 413-context 400-capability 400-policy 403-policy "
+        "error-in-200-code role-then-rate-limit"
     ),
     Wire.STREAM_ERRORS: "error-first role-then-error role-then-rate-limit error-midway",
     Wire.PREAMBLE: "endless-preamble",

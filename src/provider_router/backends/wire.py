@@ -148,10 +148,14 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def stream(pieces: Iterable[Step], *, content_type: str = "text/event-stream") -> Iterator[Step]:
-    """Return a chunked response of these pieces; the end is only reached where no piece ended it before."""
+    """Return a chunked response of these pieces; the end is only reached where no piece ended it before.
+
+    A piece that is empty is left out: as a chunk it would be the end.
+    """
     yield head(200, {"content-type": content_type, "cache-control": "no-cache", "transfer-encoding": "chunked"})
     for piece in pieces:
-        yield chunked(piece) if isinstance(piece, bytes) else piece
+        if piece != b"":
+            yield chunked(piece) if isinstance(piece, bytes) else piece
     yield LAST_CHUNK
 
 

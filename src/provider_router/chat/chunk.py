@@ -47,11 +47,13 @@ class ChatChunk:
         role: str | None = None,
         finish_reason: str | None = None,
         usage: Usage | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> ChatChunk:
         """A chunk from its parts, for backends of another dialect.
 
         Args:
             tool_calls: deltas as on the wire: `{"index": 0, "id": …, "function": {"name": …, "arguments": …}}`.
+            extra: the backend's own fields, carried in `raw` beside the others.
         """
         delta: dict[str, Any] = {}
         if role:
@@ -63,6 +65,7 @@ class ChatChunk:
         if tool_calls:
             delta["tool_calls"] = [dict(call) for call in tool_calls]
         raw: dict[str, Any] = {
+            **(extra or {}),
             "object": "chat.completion.chunk",
             "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
         }

@@ -52,8 +52,19 @@ class ChatResponse:
         usage: Usage | None = None,
         finish_reason: str = "stop",
         reasoning: str | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> ChatResponse:
-        """An answer from its parts, for backends of another dialect."""
+        """An answer from its parts, for backends of another dialect.
+
+        Args:
+            text: what it says.
+            tool_calls: the calls that it asks for.
+            model: the model that gave it.
+            usage: what it used.
+            finish_reason: why it ended.
+            reasoning: what was thought before.
+            extra: the backend's own fields, carried in `raw` beside those above.
+        """
         calls = [call_to_wire(call) for call in tool_calls]
         message: dict[str, Any] = {"role": "assistant", "content": text}
         if reasoning:
@@ -61,6 +72,7 @@ class ChatResponse:
         if calls:
             message["tool_calls"] = calls
         raw: dict[str, Any] = {
+            **(extra or {}),
             "object": "chat.completion",
             "model": model,
             "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],

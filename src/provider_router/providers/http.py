@@ -140,7 +140,9 @@ class HTTPProvider(Provider):
         """
         exchange = await self._send("POST", path, body, accept="application/x-ndjson")
         try:
+            most = self._bounds(body, None).max_answer_bytes or 1
             rest: list[bytes] = []
+            pending = 0
             more = True
             while more:
                 piece = await exchange.read()
@@ -148,7 +150,11 @@ class HTTPProvider(Provider):
                 head, cut, tail = piece.rpartition(b"\n") if more else (b"", b"\n", b"")
                 if not cut:
                     rest.append(piece)
+                    pending += len(piece)
+                    if pending > most:
+                        raise self._malformed("a line beyond the bound")
                     continue
+                pending = len(tail)
                 said, fault = self._said(b"".join([*rest, head]))
                 rest = [tail] if tail else []
                 if said:

@@ -12,7 +12,7 @@ A plugin's tests begin with two fixtures, and inherit the rest:
             return lambda name, fake, **options: Heron(name, base_url=fake.base_url, **options)
 """
 
-from provider_router.testing.fakes import ChatQwenFake, Fake, LMStudioFake, OpenAIFake, QwenProxyFake
+from provider_router.testing.fakes import ChatQwenFake, Fake, LinesFake, LMStudioFake, OpenAIFake, QwenProxyFake
 from provider_router.testing.fixtures import Make
 from provider_router.testing.rules import RULES, ContractBroken
 from provider_router.testing.suite import ProviderSuite
@@ -23,6 +23,7 @@ __all__ = [
     "ContractBroken",
     "Fake",
     "LMStudioFake",
+    "LinesFake",
     "Make",
     "OpenAIFake",
     "ProviderSuite",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
 from attrs import frozen
 
 from provider_router.backends import Wire
+from provider_router.errors import ProviderRouterError
 
 RULES: Final[Mapping[str, str]] = {
     # the type
@@ -76,9 +79,27 @@ def rule(name: str, *needs: Wire) -> Callable[[Test], Test]:
     """Say which rule a test is of, and what its dialect has to have."""
     assert name in RULES
 
-    def mark(test: Test) -> Test:
-        test._rule = Rule(name, frozenset(needs))  # type: ignore[attr-defined]
-        return test
+    def mark(test: Any) -> Any:
+        if inspect.iscoroutinefunction(test):
+
+            @functools.wraps(test)
+            async def run(*args: Any, **fixtures: Any) -> None:
+                try:
+                    await test(*args, **fixtures)
+                except ProviderRouterError as error:
+                    raise ContractBroken(name, f"an error where none was due: {error!r}") from error
+
+        else:
+
+            @functools.wraps(test)
+            def run(*args: Any, **fixtures: Any) -> None:
+                try:
+                    test(*args, **fixtures)
+                except ProviderRouterError as error:
+                    raise ContractBroken(name, f"an error where none was due: {error!r}") from error
+
+        run._rule = Rule(name, frozenset(needs))  # type: ignore[attr-defined]
+        return run
 
     return mark
 

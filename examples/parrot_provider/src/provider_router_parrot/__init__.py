@@ -52,15 +52,16 @@ class Parrot(HTTPProvider):
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
         answer = await self.post("say", self.asked(request))
-        usage = Usage(completion_tokens=self.part(answer, "words", 0))
-        return ChatResponse.of(text=self.part(answer, "reply"), model="parrot", usage=usage)
+        text, usage = self.part(answer, "reply"), Usage(completion_tokens=self.part(answer, "words", 0))
+        return ChatResponse.of(text=text, model="parrot", usage=usage, extra=answer)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         async with aclosing(self.lines("sing", self.asked(request))) as bursts:
             async for burst in bursts:
                 for answer in burst:
                     end = self.part(answer, "end", False)
-                    yield ChatChunk.of(finish_reason="stop") if end else ChatChunk.of(self.part(answer, "word"))
+                    word = "" if end else self.part(answer, "word")
+                    yield ChatChunk.of(word, finish_reason="stop" if end else None, extra=answer)
 
     async def check(self) -> Checked:
         return Checked(detail=self.part(await self.get("mood"), "mood"))

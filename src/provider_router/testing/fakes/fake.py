@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
-from provider_router.backends import Backend, Model, Reply, Voice
+from provider_router.backends import Backend, Model, Reply, Voice, Wire
 from provider_router.backends.faults import Outcome
+from provider_router.backends.wire import encode
 
 
 class Fake(Backend, Voice):
@@ -54,3 +55,18 @@ class Fake(Backend, Voice):
     def fresh(self, *replies: Reply, models: Sequence[Model | str] = ("small-model",), key: str = "") -> Self:
         """Another one of the same kind, not started. A subclass whose `__init__` needs more overrides this."""
         return type(self)(*replies, models=models, key=key)
+
+
+class LinesFake(Fake):
+    """The blank fake of a dialect whose streams are lines of JSON (NDJSON), without a mark at their end."""
+
+    stream_type: ClassVar[str] = "application/x-ndjson"
+    done: ClassVar[bytes] = b""
+    ping: ClassVar[bytes] = b""
+    lacks: ClassVar[frozenset[Wire]] = frozenset({Wire.EVENTS, Wire.DONE, Wire.PREAMBLE, Wire.TOOL_DELTAS})
+
+    def piece(self, data: object) -> bytes:
+        return (data if isinstance(data, bytes) else encode(data)) + b"\n"
+
+    def error_piece(self, error: object) -> bytes:
+        return self.piece(error)
