@@ -66,6 +66,9 @@ class QwenProxy(OpenAICompatibleProvider):
         )
 
     config: Config
+    # It makes no embeddings, and its completions are broken.
+    embed = Provider.embed
+    complete = Provider.complete
 
     def prepared(self, request: ChatRequest) -> ChatRequest:
         """The request with `stream` said in any case: the proxy answers one without it with an empty text."""

@@ -117,7 +117,8 @@ class XMLToolReader:
 
     def _end(self, strand: _Strand, finish: object) -> Sequence[str | ToolCall]:
         strand.over = True
-        pieces = [*strand.parser.close(whole=finish in _BY_ITSELF), *map(self._checked, _joined(strand.found))]
+        found = _joined(strand.found) if finish else []  # a stream that is cut may have cut a call, too
+        pieces = [*strand.parser.close(whole=finish in _BY_ITSELF), *map(self._checked, found)]
         if strand.parser.cut and (finish in _BY_ITSELF or not finish):
             raise MalformedAnswer(
                 f"{self._who} ended its answer in the middle of a call of {strand.parser.cut}",

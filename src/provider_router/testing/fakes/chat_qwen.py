@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from provider_router.backends import Answer, Reply, Request, Step, Wire, echoes
+from provider_router.backends import Answer, Model, Reply, Request, Step, Wire, echoes
 from provider_router.backends.answer import words
 from provider_router.backends.voice import ErrorForm
 from provider_router.backends.wire import encode, event, response
@@ -45,21 +45,7 @@ class ChatQwenFake(Fake):
         return [response(encode({"success": True, "request_id": "q1", "data": chat}))]
 
     def _models(self, request: Request) -> Iterable[Step]:
-        said = {"thinking": True, "vision": False, "search": True}
-        items = [
-            {
-                "id": model.id,
-                "name": model.id,
-                "object": "model",
-                "owned_by": "qwen",
-                "info": {
-                    "meta": {"capabilities": said, "max_context_length": model.context_length, "chat_type": ["t2t"]},
-                    "is_active": True,
-                },
-            }
-            for model in self.listing.models
-        ]
-        return [response(encode({"data": items}))]
+        return [response(encode({"data": list_items(self.listing.models)}))]
 
     def admits(self, request: Request) -> bool:
         shown = request.headers.get("authorization", "") + request.headers.get("cookie", "")
@@ -100,6 +86,24 @@ class ChatQwenFake(Fake):
     def error_piece(self, error: object) -> bytes:
         data = error.get("data") if isinstance(error, dict) else {}
         return event({"error": data, "response_id": "r-1"})
+
+
+def list_items(models: Sequence[Model]) -> list[dict[str, object]]:
+    """The items of a list of models, as chat.qwen.ai has them."""
+    said = {"thinking": True, "vision": False, "search": True}
+    return [
+        {
+            "id": model.id,
+            "name": model.id,
+            "object": "model",
+            "owned_by": "qwen",
+            "info": {
+                "meta": {"capabilities": said, "max_context_length": model.context_length, "chat_type": ["t2t"]},
+                "is_active": True,
+            },
+        }
+        for model in models
+    ]
 
 
 def _piece(phase: str, text: str, *, status: str = "typing") -> dict[str, object]:
