@@ -18,6 +18,7 @@ class TestNativeTools(ProviderSuite):
         return lambda name, fake, **options: QwenProxy(name, base_url=fake.url, **options)
 
 
+@pytest.mark.soak  # on the wire nothing differs but the tools, and those have tests of their own
 class TestXMLTools(ProviderSuite):
     @pytest.fixture
     def fake(self) -> Fake:
