@@ -72,14 +72,10 @@ class ChatRules(ProviderFixtures):
     @rule("chat-answers")
     @given(said=strategies.texts())
     @strategies.few
-    async def test_any_text_comes_back(self, said: str, fake: Fake, make: Make, keeps: Keeps) -> None:
-        with fake.fresh(answers(said)) as backend:
-            provider = make("desk", backend, **PATIENT)
-            try:
-                keeps.same(said, (await provider.chat(request())).text, "the text of the answer")
-                keeps.same(said, (await streamed(provider, request())).text, "the text of all chunks")
-            finally:
-                await provider.aclose()
+    async def test_any_text_comes_back(self, said: str, backend: Fake, provider: Provider, keeps: Keeps) -> None:
+        backend.script(answers(said))
+        keeps.same(said, (await provider.chat(request())).text, "the text of the answer")
+        keeps.same(said, (await streamed(provider, request())).text, "the text of all chunks")
 
     @rule("chat-sends-all")
     async def test_the_question_arrives(self, backend: Fake, provider: Provider, keeps: Keeps) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, get_args
 
 import anyio
 import pytest
@@ -34,8 +33,6 @@ SILENCE: Final = 0.15  # seconds, of those who have to notice it
 
 # What a fault of streams comes to where whole answers are put together from a stream.
 _PUT_TOGETHER: Final[Mapping[str, Outcome]] = {"truncated": "malformed", "stalled": "timeout"}
-# Faults of an address rather than of a reply: whoever has them is started with them.
-_BY_ADDRESS: Final = frozenset(fault.name for fault in FAULTS.values() if fault.scheme != "http" or fault.greeting)
 
 
 @frozen
@@ -49,59 +46,67 @@ class Seen:
         return f"{self.outcome}: {self.error}" if self.error else self.outcome
 
 
+@frozen
+class Trial:
+    """A fault, and what a chat and a stream have to come to; None where it says nothing of one."""
+
+    fault: Fault
+    chat: Outcome | None
+    stream: Outcome | None
+
+    async def run(self, fake: Fake, make: Make) -> AsyncGenerator[str]:
+        """What does not come to what it has to, each in a sentence."""
+        backend = fake.fresh()
+        backend.scheme, backend.greeting = self.fault.scheme, self.fault.greeting
+        with backend:
+            self.fault.apply(backend)
+            for way, outcome in (("chat", self.chat), ("stream", self.stream)):
+                if outcome is not None:
+                    provider = make("desk", backend, **_patience(outcome))
+                    came = await _asked(provider, way)
+                    if came.outcome == outcome == "ok":  # dead-when-reused, and its like
+                        came = await _asked(provider, way)
+                    await provider.aclose()
+                    allowed = _allowed(self.fault, outcome)
+                    what = f"{self.fault.name} ({self.fault.says}) {way}() came to {came}"
+                    if came.outcome not in allowed:
+                        yield f"{what}; it has to come to {' or '.join(allowed)}"
+                    elif came.error is not None and came.error.provider != "desk":
+                        yield f"{what}; the error names {came.error.provider!r} as its provider"
+
+
 class FaultRules(ProviderFixtures):
     """What becomes of a fault."""
 
     @rule("fault-has-its-class")
-    @pytest.mark.parametrize("name", [fault.name for fault in FAULTS.values() if fault.available])
-    async def test_a_fault_has_its_class(self, name: str, fake: Fake, make: Make, keeps: Keeps) -> None:
-        fault = FAULTS[name]
-        self._leave_out(fault, fake)
-        plain, stream = self._expected(fault, fake)
-        async with AsyncExitStack() as stack:
-            backend = stack.enter_context(_having(fault, fake))
-            came: dict[str, Seen] = {}
+    @pytest.mark.parametrize("outcome", get_args(Outcome))
+    async def test_faults_come_to(self, outcome: str, fake: Fake, make: Make, keeps: Keeps) -> None:
+        trials = [trial for trial in self._trials(fake) if outcome == (trial.chat or trial.stream)]
+        if not trials:
+            pytest.skip(f"{keeps.rule}: {fake.dialect} has no fault that comes to {outcome}")
+        wrong: list[str] = []
 
-            async def ask(way: str, outcome: str) -> None:
-                provider = make("desk", backend, **_patience(outcome))
-                stack.push_async_callback(provider.aclose)
-                came[way] = await _asked(provider, way)
-                if outcome == "ok" and way == "chat":  # dead-when-reused, and its like
-                    came[way] = await _asked(provider, way)
+        async def run(trial: Trial) -> None:
+            wrong.extend([sentence async for sentence in trial.run(fake, make)])
 
-            async with anyio.create_task_group() as tasks:
-                for way, outcome in (("chat", plain), ("stream", stream)):
-                    if outcome is not None:
-                        tasks.start_soon(ask, way, outcome)
-        for way, outcome in (("chat", plain), ("stream", stream)):
-            if outcome is not None:
-                allowed = _allowed(fault, outcome)
-                keeps.holds(
-                    came[way].outcome in allowed,
-                    f"{name} ({fault.says}): {way}() came to {came[way]}, and has to come to {' or '.join(allowed)}",
-                )
-                if (error := came[way].error) is not None:
-                    keeps.same("desk", error.provider, "the provider that the error names")
+        async with anyio.create_task_group() as tasks:
+            for trial in trials:
+                tasks.start_soon(run, trial)
+        keeps.holds(not wrong, "\n                ".join(wrong))
 
-    def _leave_out(self, fault: Fault, fake: Fake) -> None:
-        if fault.name in self.exempt:
-            pytest.skip(f"{fault.name}: {self.exempt[fault.name]}")
-        if lacking := fault.needs & fake.lacks:
-            pytest.skip(f"{fault.name}: {fake.dialect} has no {', '.join(sorted(wire.value for wire in lacking))}")
-        if fault.dialect not in ("openai", fake.dialect):
-            pytest.skip(f"{fault.name}: it is said in the words of {fault.dialect}")
-        if fault.name in _BY_ADDRESS and Wire.HTTP in fake.lacks:
-            pytest.skip(f"{fault.name}: {fake.dialect} has no addresses")
-
-    def _expected(self, fault: Fault, fake: Fake) -> tuple[Outcome | None, Outcome | None]:
-        """What a chat and a stream have to come to; None where the fault says nothing of one."""
-        meant = self.means.get(fault.name) or fake.means.get(fault.name)
-        if meant is not None:
-            return (meant if fault.plain or Wire.PLAIN in fake.lacks else None, meant if fault.stream else None)
-        plain = fault.plain
-        if Wire.PLAIN in fake.lacks and fault.stream is not None:
-            plain = _PUT_TOGETHER.get(fault.stream, fault.stream)
-        return plain, fault.stream
+    def _trials(self, fake: Fake) -> Iterator[Trial]:
+        """Every fault that the dialect can have, and what a chat and a stream have to come to."""
+        for fault in FAULTS.values():
+            lacking = fault.needs & fake.lacks
+            foreign = fault.dialect not in ("openai", fake.dialect)
+            elsewhere = Wire.HTTP in fake.lacks and (fault.scheme != "http" or fault.greeting)
+            if not fault.available or fault.name in self.exempt or lacking or foreign or elsewhere:
+                continue
+            meant = self.means.get(fault.name) or fake.means.get(fault.name)
+            chat, stream = fault.plain, fault.stream
+            if Wire.PLAIN in fake.lacks and stream is not None:
+                chat = _PUT_TOGETHER.get(stream, stream)
+            yield Trial(fault, chat and (meant or chat), stream and (meant or stream))
 
     # What an error tells
 
@@ -189,16 +194,6 @@ class FaultRules(ProviderFixtures):
         await provider.aclose()
         keeps.same("malformed", found.outcome, "an answer of 50 MB where 100 kB are the bound")
         keeps.holds(await seen(backend, lambda fake: fake.hang_ups == 1), "all 50 MB of it were read")
-
-
-@contextmanager
-def _having(fault: Fault, fake: Fake) -> Iterator[Fake]:
-    """A fake that runs, with this fault."""
-    fake = fake.fresh()
-    fake.scheme, fake.greeting = fault.scheme, fault.greeting
-    with fake:
-        fault.apply(fake)
-        yield fake
 
 
 def _patience(outcome: str) -> Mapping[str, object]:
