@@ -21,6 +21,7 @@ PROJECTS = {
     "provider_router": ROOT,
     "provider_router_lm_studio": ROOT / "plugins" / "lm_studio",
     "provider_router_openai_compatible": ROOT / "plugins" / "openai_compatible",
+    "provider_router_qwen_proxy": ROOT / "plugins" / "qwen_proxy",
     "provider_router_parrot": ROOT / "examples" / "parrot_provider",
 }
 # What would show the programs more of the development environment than their own has.

@@ -22,6 +22,7 @@ TOOLS = ["pytest", "pytest-timeout", "anyio[trio]", "hypothesis", "attrs"]
     [
         ("provider_router_lm_studio", "plugins/lm_studio", []),
         ("provider_router_openai_compatible", "plugins/openai_compatible", ["starlette", "uvicorn"]),
+        ("provider_router_qwen_proxy", "plugins/qwen_proxy", []),
         ("provider_router_parrot", "examples/parrot_provider", []),
     ],
 )

@@ -28,6 +28,7 @@ from provider_router.plugin import (
     XMLTools,
     assemble,
     decode,
+    encode,
     error_class,
     error_of,
     folded,
@@ -174,10 +175,10 @@ class QwenDirect(HTTPProvider):
                     except ValueError:  # one bad event is skipped by the Router, and counted
                         chunks.append(ChatChunk(event.data))
                         continue
-                    if (error := SiteError.read(said)) is not None:
+                    if SiteError.read(said) is not None:
                         for chunk in chunks:
                             yield chunk
-                        raise self._raised(200, error, request.model)
+                        raise self.error_of(200, event.data, {}, model=request.model)
                     chunks += reader.feed(said) if isinstance(said, Mapping) else []
                 for chunk in chunks:
                     chunk.more = chunk is not chunks[-1]
@@ -190,8 +191,8 @@ class QwenDirect(HTTPProvider):
     async def _new_chat(self, request: ChatRequest, now: float) -> str:
         body = request.with_body(new_chat_body(request.model, now=now))
         made = await self.post("api/v2/chats/new", body)
-        if (error := SiteError.read(made)) is not None:
-            raise self._raised(200, error, request.model)
+        if SiteError.read(made) is not None:
+            raise self.error_of(200, encode(made), {}, model=request.model)
         data = made.get("data") if isinstance(made, Mapping) else None
         chat_id = data.get("id") if isinstance(data, Mapping) else None
         if not isinstance(chat_id, str) or not chat_id:
@@ -213,8 +214,8 @@ class QwenDirect(HTTPProvider):
 
     async def models(self) -> list[ModelInfo]:
         body = await self.get("api/models")
-        if (error := SiteError.read(body)) is not None:
-            raise self._raised(200, error, None)
+        if SiteError.read(body) is not None:
+            raise self.error_of(200, encode(body), {}, model=None)
         listed = listed_models(body)
         if listed is None:
             raise error_class(Failure.MALFORMED)(
@@ -230,21 +231,13 @@ class QwenDirect(HTTPProvider):
         self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None = None
     ) -> ProviderError:
         """The site says much with status 200, and some of it as a web page."""
-        return self._error(status, SiteError.parse(body), model, after=retry_after(headers))
-
-    def _raised(self, status: int, error: SiteError, model: str | None) -> ProviderError:
-        """An error that stood in an answer, without this provider's secrets."""
-        found = self._error(status, error, model)
-        found.args = (self.mask(found.message),)
-        return found
-
-    def _error(self, status: int, error: SiteError, model: str | None, *, after: float | None = None) -> ProviderError:
+        error = SiteError.parse(body)
         return error_of(
             status,
             error.body,
             who=self.id,
             model=model,
-            retry_after=error.retry_after or after,
+            retry_after=error.retry_after or retry_after(headers),
             failure=error.failure,
         )
 

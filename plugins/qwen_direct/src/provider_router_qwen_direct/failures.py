@@ -45,7 +45,7 @@ _STATUSES: Final[Mapping[str, int]] = {"bad_request": 400, "not_found": 404, "in
 # Exact texts, which stand beside codes that say less.
 _EXPIRED: Final = re.compile(r"Token has expired", re.I)
 _LOCKED: Final = re.compile(r"The chat is in progress", re.I)
-_GONE: Final = re.compile(r"\bis not exist|does not exist|chat .{0,80}not found", re.I)
+_GONE: Final = re.compile(r"\b(chat|parent|message)\b.{0,80}\b(is not exist|does not exist|not found)", re.I)
 
 
 @frozen(kw_only=True)
@@ -115,7 +115,7 @@ class SiteError:
             message = f"{message}: {_EXPIRED_MESSAGE}"
         return cls(
             failure=failure,
-            body=ErrorBody(message=message or "no text", code=code or None, status=_STATUSES.get(code.lower())),
+            body=ErrorBody(message=message or "no text", code=code or None, status=_status(code)),
             retry_after=_hours(fields.get("num")) if failure is Failure.QUOTA else None,
         )
 
@@ -124,3 +124,8 @@ def _hours(number: object) -> float | None:
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < 10_000:
         return None
     return number * _HOUR
+
+
+def _status(code: str) -> int | None:
+    """The status for which a code stands: some are its number."""
+    return int(code) if re.fullmatch(r"[45]\d\d", code, re.ASCII) else _STATUSES.get(code.lower())

@@ -15,7 +15,7 @@ from provider_router.dialects.xml_tools.reader import XMLToolReader
 from provider_router.dialects.xml_tools.schema import Schema
 from provider_router.dialects.xml_tools.tool import NAME, XMLTool
 from provider_router.dialects.xml_tools.transcript import spoken, with_section
-from provider_router.errors import NotCapable, RequestRejected
+from provider_router.errors import NotCapable, ProviderError, RequestRejected
 
 Choice = Literal["auto", "none", "required"]
 
@@ -57,6 +57,21 @@ class XMLTools:
             seed=blake2b(request.body, digest_size=12).hexdigest() if declared else "",
         )
 
+    @classmethod
+    def native(cls, request: ChatRequest) -> XMLTools:
+        """The tools of a request to a backend that finds the calls by itself.
+
+        Its text is left alone, what it has found is checked, and no tool is refused.
+        """
+        declared: dict[str, XMLTool] = {}
+        for raw in request.tools:
+            try:
+                tool = _declared(raw)
+            except ProviderError:
+                continue
+            declared[tool.name] = tool
+        return cls(declared=declared, offered={})
+
     def written(self, request: ChatRequest) -> ChatRequest:
         """The request without tools of its own: they stand in the system message, earlier calls and results as text.
 
@@ -74,8 +89,8 @@ class XMLTools:
         return XMLToolParser(self.offered, seed=f"{self.seed}:{choice}", parallel=self.parallel)
 
     def reader(self, who: str) -> XMLToolReader:
-        """A reader for the chunks of the answer; `who` is the provider's id, for messages."""
-        return XMLToolReader(self.parser, who=who)
+        """A reader for the answer; `who` is the provider's id, for messages."""
+        return XMLToolReader(self.parser, self.declared, who=who)
 
     def answer(self, answer: ChatResponse, who: str) -> ChatResponse:
         """A plain answer with the calls that stand in its text.

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from provider_router.chat import ChatChunk, ChatResponse, ToolCall
-from provider_router.chat.answer import call_to_wire
+from provider_router.chat.answer import call_to_wire, read_tool_calls
+from provider_router.dialects.openai_chat import assemble
 from provider_router.dialects.xml_tools.parser import XMLToolParser
+from provider_router.dialects.xml_tools.tool import XMLTool
 from provider_router.errors import MalformedAnswer
 
 # Beside these, a finish reason says that the answer was cut from outside, a call in it too.
@@ -19,6 +21,7 @@ class _Strand:
 
     def __init__(self, parser: XMLToolParser) -> None:
         self.parser = parser
+        self.found: list[Mapping[str, Any]] = []  # deltas of calls that the backend has found
         self.calls = 0
         self.over = False
 
@@ -33,14 +36,16 @@ class _Strand:
 class XMLToolReader:
     """Chunks in, chunks out. One in which nothing of a call stands is passed on as it came."""
 
-    def __init__(self, parser: Callable[[int], XMLToolParser], *, who: str) -> None:
+    def __init__(self, parser: Callable[[int], XMLToolParser], declared: Mapping[str, XMLTool], *, who: str) -> None:
         """A reader for one answer.
 
         Args:
             parser: makes the parser of a choice.
+            declared: the tools, for calls that the backend has found by itself.
             who: the provider's id, for messages.
         """
         self._parser = parser
+        self._declared = declared
         self._strands: dict[int, _Strand] = {}
         self._who = who
         self._arrival: list[ChatChunk] = []
@@ -83,11 +88,13 @@ class XMLToolReader:
     def _whole_choice(self, index: int, choice: Any) -> Any:
         message = choice.get("message") if isinstance(choice, Mapping) else None
         content = message.get("content") if isinstance(message, Mapping) else None
-        if not isinstance(content, str) or not isinstance(message, Mapping):
+        if not isinstance(message, Mapping):
             return choice
         strand = self._strand(index)
         finish = choice.get("finish_reason") or "stop"
-        pieces = [*strand.parser.feed(content), *self._end(strand, finish)]
+        said = strand.parser.feed(content) if isinstance(content, str) else []
+        given = read_tool_calls(message.get("tool_calls"))
+        pieces = [*said, *self._end(strand, finish), *map(self._checked, given)]
         calls = [call_to_wire(piece) for piece in pieces if isinstance(piece, ToolCall)]
         if not calls:
             return choice
@@ -110,7 +117,8 @@ class XMLToolReader:
 
     def _end(self, strand: _Strand, finish: object) -> Sequence[str | ToolCall]:
         strand.over = True
-        pieces = strand.parser.close(whole=finish in _BY_ITSELF)
+        found = _joined(strand.found) if finish else []  # a stream that is cut may have cut a call, too
+        pieces = [*strand.parser.close(whole=finish in _BY_ITSELF), *map(self._checked, found)]
         if strand.parser.cut and (finish in _BY_ITSELF or not finish):
             raise MalformedAnswer(
                 f"{self._who} ended its answer in the middle of a call of {strand.parser.cut}",
@@ -118,6 +126,17 @@ class XMLToolReader:
                 detail="tool call cut off",
             )
         return pieces
+
+    def _checked(self, call: ToolCall) -> ToolCall:
+        """A call that the backend has found, if the request declares its tool."""
+        if (tool := self._declared.get(call.name)) is None:
+            raise MalformedAnswer(
+                f"{self._who} took <{call.name}> in its answer for the call of a tool, which nobody has declared; "
+                "what followed it is lost",
+                provider=self._who,
+                detail="call of an unknown tool",
+            )
+        return ToolCall(call.id, call.name, tool.mended(call.arguments))
 
     def _read(self, chunk: ChatChunk) -> list[ChatChunk]:
         try:
@@ -145,12 +164,15 @@ class XMLToolReader:
         index = choice.get("index")
         strand = self._strand(index if isinstance(index, int) else 0)
         pieces = strand.parser.feed(content) if isinstance(content, str) else []
+        calls = delta.get("tool_calls")
+        if calls and isinstance(calls, list):
+            strand.found += [call for call in calls if isinstance(call, Mapping)]
         if finish and not strand.over:
             pieces = [*pieces, *self._end(strand, finish)]
         deltas = [strand.delta(piece) for piece in pieces]
-        if pieces == ([content] if content else []) and not (finish and strand.calls):
+        if pieces == ([content] if content else []) and not calls and not (finish and strand.calls):
             return None
-        other = {name: value for name, value in delta.items() if name != "content"}
+        other = {name: value for name, value in delta.items() if name not in ("content", "tool_calls")}
         if deltas:
             deltas[0] = {**other, **deltas[0]}
         elif other or finish:
@@ -160,6 +182,11 @@ class XMLToolReader:
         if finish:
             found[-1].raw["choices"][0]["finish_reason"] = _finish(finish) if strand.calls else finish
         return found
+
+
+def _joined(deltas: Sequence[Mapping[str, Any]]) -> list[ToolCall]:
+    """The calls that came in pieces."""
+    return assemble([ChatChunk({"choices": [{"delta": {"tool_calls": [delta]}}]}) for delta in deltas]).tool_calls
 
 
 def _finish(finish: object) -> object:

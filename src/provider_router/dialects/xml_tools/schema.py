@@ -239,18 +239,29 @@ def trimmed(text: str) -> str:
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
+def mended_value(value: object, schema: Schema) -> object:
+    """A value that somebody else has read from a text, as this schema would have it."""
+    kinds = schema.kinds
+    if _kind(value) in kinds or _fitting(value, kinds) is not _NONE:
+        return value
+    if isinstance(value, str):
+        return read_value(value, schema, literal=True)
+    return encode(value).decode() if "string" in kinds else value
+
+
 # Into a text
 
 
 def write_value(value: object, schema: Schema) -> str:
     """A text that stands between tags and that is read as this value."""
     json = encode(value).decode()
-    for text in (value, json) if isinstance(value, str) else (json,):
+    forms = (value, json) if isinstance(value, str) else (json,)
+    for text in forms:
         if "<" not in text and trimmed(text) == text and same(read_value(text, schema), value):
             return text
         if same(read_value(text, schema, literal=True), value):
             return wrapped(text)
-    return wrapped(json if not isinstance(value, str) else value)
+    return wrapped(forms[0])  # it fits its schema in no form
 
 
 def wrapped(text: str) -> str:

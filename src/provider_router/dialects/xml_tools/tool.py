@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from provider_router.chat import decode, encode
-from provider_router.dialects.xml_tools.schema import ANYTHING, Schema, read_value, write_value
+from provider_router.dialects.xml_tools.schema import ANYTHING, Schema, mended_value, read_value, write_value
 
 NAME = re.compile(r"[^\s<>/&!?\"'=\[\]]{1,128}")
 
@@ -58,7 +58,7 @@ class XMLTool:
             texts.setdefault(name, []).append((text, literal))
         found: dict[str, Any] = {}
         for name, given in texts.items():
-            schema = self.properties.get(name) or ANYTHING
+            schema = self._schema(name)
             if len(given) > 1 and "array" in schema.kinds:
                 found[name] = [read_value(text, schema.items, literal=literal) for text, literal in given]
             else:  # as in JSON, the last of a name counts
@@ -76,11 +76,24 @@ class XMLTool:
             return f"<{self.name}>\n{arguments}\n</{self.name}>"
         if self.as_json or not all(NAME.fullmatch(name) for name in values):
             return f"<{self.name}>\n{json_body(values)}\n</{self.name}>"
-        lines = [
-            f"<{name}>{write_value(value, self.properties.get(name) or ANYTHING)}</{name}>"
-            for name, value in values.items()
-        ]
+        lines = [f"<{name}>{write_value(value, self._schema(name))}</{name}>" for name, value in values.items()]
         return "\n".join([f"<{self.name}>", *lines, f"</{self.name}>"])
+
+    def mended(self, arguments: str) -> str:
+        """Arguments that somebody else has read, with values of the declared types where a reading leads to one.
+
+        `{"limit": "20"}` → `{"limit": 20}`, where an integer is declared; and 7 → `"7"`, where a text is.
+        """
+        try:
+            values = decode(arguments or "{}")
+        except ValueError:
+            return arguments
+        if not isinstance(values, dict):
+            return arguments
+        return encode({name: mended_value(value, self._schema(name)) for name, value in values.items()}).decode()
+
+    def _schema(self, name: str) -> Schema:
+        return self.properties.get(name) or ANYTHING
 
 
 def json_body(values: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from provider_router.dialects.xml_tools.schema import wrapped
 from provider_router.dialects.xml_tools.tool import XMLTool
 
 _NOTHING = "(no output)"
+_SO_FAR = "This is our conversation so far. Go on with the assistant's next message."
 _RESULT_ROLES = ("tool", "function")
 
 
@@ -65,10 +66,10 @@ def folded(messages: Sequence[Message]) -> list[Message]:
         found.append({"role": "system", "content": "\n\n".join(content_text(one.get("content")) for one in system)})
     if len(rest) == 1:
         return [*found, rest[0]]
-    parts: list[Any] = ["This is our conversation so far. Go on with the assistant's next message.\n\n"]
+    parts: list[Any] = [_SO_FAR]
     for message in rest:
         role = "Assistant" if message.get("role") == "assistant" else "User"
-        parts += [f"## {role}\n", *_parts(message.get("content")), "\n\n"]
+        parts += [f"\n\n## {role}\n", *_parts(message.get("content"))]
     return [*found, {"role": "user", "content": _joined(parts, "")}]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from provider_router.backends import Answer, Reply, Request, Step, Wire, echoes
+from provider_router.backends import Answer, Model, Reply, Request, Step, Wire, echoes
 from provider_router.backends.answer import words
+from provider_router.backends.faults import Outcome
 from provider_router.backends.voice import ErrorForm
 from provider_router.backends.wire import encode, event, response, stream
 from provider_router.testing.fakes.fake import Fake
+from provider_router.testing.fakes.spoken_calls import said
 
 NEW = "/api/v2/chats/new"
 COMPLETIONS = "/api/v2/chat/completions"
@@ -21,10 +23,12 @@ class ChatQwenFake(Fake):
     """A new chat, then a completion in it, always streamed; the answer's phases are thinking and answering.
 
     Attributes:
-        key: The token that `authorization` or the cookie `token` has to show.
+        key: What `bx-umidtoken`, `authorization` or a cookie has to show.
     """
 
     dialect: ClassVar[str] = "chat-qwen"
+    # The site loads no models.
+    means: ClassVar[Mapping[str, Outcome]] = {"503-loading": "server"}
     # No [DONE]; whole answers are put together from a stream; tools are the caller's XML in the text.
     # An answer names no model, and the site's own events have fields of which OpenAI's chunks have no like.
     lacks: ClassVar[frozenset[Wire]] = frozenset({Wire.DONE, Wire.PLAIN, Wire.TOOL_DELTAS, Wire.MODEL, Wire.EXTRA})
@@ -46,24 +50,10 @@ class ChatQwenFake(Fake):
         return [response(encode({"success": True, "request_id": "q1", "data": chat}))]
 
     def _models(self, request: Request) -> Iterable[Step]:
-        said = {"thinking": True, "vision": False, "search": True}
-        items = [
-            {
-                "id": model.id,
-                "name": model.id,
-                "object": "model",
-                "owned_by": "qwen",
-                "info": {
-                    "meta": {"capabilities": said, "max_context_length": model.context_length, "chat_type": ["t2t"]},
-                    "is_active": True,
-                },
-            }
-            for model in self.listing.models
-        ]
-        return [response(encode({"data": items}))]
+        return [response(encode({"data": list_items(self.listing.models)}))]
 
     def admits(self, request: Request) -> bool:
-        shown = request.headers.get("authorization", "") + request.headers.get("cookie", "")
+        shown = "".join(request.headers.get(name, "") for name in ("bx-umidtoken", "authorization", "cookie"))
         return not self.key or self.key in shown
 
     def refuses(self, request: Request) -> Iterable[Step]:
@@ -79,7 +69,7 @@ class ChatQwenFake(Fake):
         thoughts = [piece(word, phase="think") for word in words(answer.reasoning)]
         if thoughts:
             thoughts.append(piece(phase="think", status="finished"))
-        return [*thoughts, *(piece(word) for word in words(answer.text_for(request)))]
+        return [*thoughts, *(piece(word) for word in words(said(answer, request).text_for(request)))]
 
     def end(self, answer: Answer, request: Request) -> Sequence[object]:
         prompt, completion = answer.tokens_for(request)
@@ -103,6 +93,24 @@ class ChatQwenFake(Fake):
     def error_piece(self, error: object) -> bytes:
         data = error.get("data") if isinstance(error, dict) else {}
         return event({"error": data, "response_id": "r-1"})
+
+
+def list_items(models: Sequence[Model]) -> list[dict[str, object]]:
+    """The items of a list of models, as chat.qwen.ai has them."""
+    said = {"thinking": True, "vision": False, "search": True}
+    return [
+        {
+            "id": model.id,
+            "name": model.id,
+            "object": "model",
+            "owned_by": "qwen",
+            "info": {
+                "meta": {"capabilities": said, "max_context_length": model.context_length, "chat_type": ["t2t"]},
+                "is_active": True,
+            },
+        }
+        for model in models
+    ]
 
 
 def created(*, chat_id: str = "c-1", response_id: str = "r-1", index: str = "0") -> dict[str, Any]:
