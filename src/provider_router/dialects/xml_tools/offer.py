@@ -90,7 +90,7 @@ class XMLTools:
 
     def reader(self, who: str) -> XMLToolReader:
         """A reader for the answer; `who` is the provider's id, for messages."""
-        return XMLToolReader(self.parser, self.declared, who=who)
+        return XMLToolReader(self, who=who)
 
     def answer(self, answer: ChatResponse, who: str) -> ChatResponse:
         """A plain answer with the calls that stand in its text.

@@ -261,7 +261,7 @@ def write_value(value: object, schema: Schema) -> str:
             return text
         if same(read_value(text, schema, literal=True), value):
             return wrapped(text)
-    return wrapped(forms[0])  # it fits its schema in no form
+    return wrapped(json) if "<" in json else json  # it fits its schema in no form
 
 
 def wrapped(text: str) -> str:
