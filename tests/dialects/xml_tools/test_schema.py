@@ -74,6 +74,7 @@ TREE = {"$ref": "#/$defs/tree", "$defs": {"tree": {"properties": {"name": STRING
         ("1", {"$ref": "#/nowhere"}, 1),
         ("1", {"$ref": "elsewhere.json"}, 1),
         ("1", {"$ref": "#"}, 1),
+        ("1", {"anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}, {"type": "integer"}]}, 1),
         ("1", {"allOf": [{"type": "integer"}]}, 1),
         ("[" * 100_000, MANY, ["[" * 100_000]),
     ],
