@@ -9,7 +9,7 @@ from fake_ollama import OllamaFake
 from provider_router_ollama import Ollama, register_providers
 from provider_router_ollama.requests import body_of
 
-from provider_router.backends import Model, status
+from provider_router.backends import Answer, Model, ToolCall, status
 from provider_router.backends.misbehaviour import failing
 from provider_router.plugin import ChatRequest, Failure, ProviderError
 from provider_router.testing import Fake, Make, ProviderSuite
