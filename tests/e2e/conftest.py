@@ -23,6 +23,7 @@ PROJECTS = {
     "provider_router_openai_compatible": ROOT / "plugins" / "openai_compatible",
     "provider_router_qwen_proxy": ROOT / "plugins" / "qwen_proxy",
     "provider_router_parrot": ROOT / "examples" / "parrot_provider",
+    "provider_router_ollama": ROOT / "examples" / "ollama_provider",
 }
 # What would show the programs more of the development environment than their own has.
 _FOREIGN = ("PYTHON", "VIRTUAL_ENV", "COVERAGE_", "PYTEST_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("wheels")]
 ROOT = Path(__file__).parents[2]
 # What the tests themselves import, and what pytest's configuration names.
 TOOLS = ["pytest", "pytest-timeout", "anyio[trio]", "hypothesis", "attrs"]
+# How the suite says that something does not apply to a dialect.
+LEFT_OUT = re.compile(r"SKIPPED \[\d+\] \S+: [a-z-]+: [\w-]+ has no ")
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,7 @@ TOOLS = ["pytest", "pytest-timeout", "anyio[trio]", "hypothesis", "attrs"]
         ("provider_router_openai_compatible", "plugins/openai_compatible", ["starlette", "uvicorn"]),
         ("provider_router_qwen_proxy", "plugins/qwen_proxy", []),
         ("provider_router_parrot", "examples/parrot_provider", []),
+        ("provider_router_ollama", "examples/ollama_provider", []),
     ],
 )
 def test_a_plugin_passes_its_tests_beside_the_core_alone(
@@ -32,11 +36,12 @@ def test_a_plugin_passes_its_tests_beside_the_core_alone(
     environment = make_environment("provider_router", package, tools=[*TOOLS, *tools])
     seen = environment.run(environment.python, "-m", "provider_router", "plugin", "list", "--json")
     assert [(found["version"], found["problem"]) for found in json.loads(seen.stdout)] == [("0.1.0", "")]
-    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
     done = environment.run(
         environment.python, "-m", "pytest", *options, str(ROOT / folder / "tests"), PYTHONSAFEPATH="1"
     )
     print(done.stdout[-2000:], file=sys.stderr)
     assert done.returncode == 0
     assert "passed" in done.stdout
-    assert "skipped" not in done.stdout.splitlines()[-1]
+    left_out = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert [] == [line for line in left_out if not LEFT_OUT.match(line)]

@@ -184,6 +184,12 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_and_hangs_nobody(
         assert (["One"], Failure.SERVER) == (texts, caught.value.failure)
 
 
+async def test_text_that_was_held_back_comes_where_a_stream_is_cut(xml: QwenProxy, proxy: QwenProxyFake) -> None:
+    proxy.script(streams(lambda request: [said("a <read")]))
+    made = await chunks(xml, asked())
+    assert ("a <read", None) == ("".join(chunk.text for chunk in made), made[-1].finish_reason)
+
+
 async def test_a_request_without_tools_or_turns_is_sent_as_it_is(xml: QwenProxy, proxy: QwenProxyFake) -> None:
     body = b'{ "messages": [{"role": "user", "content": "a <b>x</b>"}], "stream": false }'
     assert "echo: a <b>x</b>" == (await xml.chat(ChatRequest(body))).text

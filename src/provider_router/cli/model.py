@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provider_router.cli.model_sync import sync
 from provider_router.cli.terminal import Terminal, json_option, table
 from provider_router.cli.values import ASSIGNMENT, CAPABILITY, ZONE
 
@@ -18,6 +19,9 @@ _EMPTY = "An empty text removes it."
 @click.group()
 def model() -> None:
     """Models: what is asked for by name, and who serves it."""
+
+
+model.add_command(sync)
 
 
 @model.command("list")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from provider_router.configuration.credentials import Credentials
 from provider_router.configuration.editor import Editor
 from provider_router.configuration.links import Links
+from provider_router.configuration.model_sync import ModelSync
 from provider_router.configuration.models import Models
 from provider_router.configuration.providers import Providers
 from provider_router.configuration.settings import Settings
@@ -36,6 +37,7 @@ class Admin:
 
     Attributes:
         providers, models, links, settings, credentials: the nouns.
+        sync: takes over what backends list as models and links.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Admin:
         self.providers = Providers(self._editor)
         self.models = Models(self._editor)
         self.links = Links(self._editor)
+        self.sync = ModelSync(self._editor)
         self.settings = Settings(self._editor)
         self.credentials = Credentials(self._editor)
 

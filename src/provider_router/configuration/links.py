@@ -105,7 +105,7 @@ class Links:
             provider_record(self._editor, provider)
             made = [] if model in store.models else [self._new_model(model, create=create)]
             _refuse_faults(record)
-            closes = self._is_open(provider)
+            closes = is_open(self._editor, provider)
             former = [old for old in [store.links.default_for(provider)] if old and default]
             store.links.add(record)
             change.tell(
@@ -208,7 +208,7 @@ class Links:
             self._editor.store.links.remove(provider, model)
             what = f"unlinked model {model} from provider {provider}"
             change.tell(what, noun="link", subject=f"{provider} {model}", before=[record])
-            opens = self._is_open(provider)
+            opens = is_open(self._editor, provider)
         return RemovedLink(**asdict(record, recurse=False), opened_provider=opens)
 
     def unlink_all(self, provider: str) -> tuple[RemovedLink, ...]:
@@ -226,7 +226,7 @@ class Links:
                 self._editor.store.links.remove_all(provider)
                 what = f"unlinked every model from provider {provider}"
                 change.tell(what, noun="link", subject=provider, before=records)
-            opens = self._is_open(provider)
+            opens = is_open(self._editor, provider)
         return tuple(
             RemovedLink(**asdict(record, recurse=False), opened_provider=opens and record is records[-1])
             for record in records
@@ -295,11 +295,12 @@ class Links:
         hint = near_miss(model, (record.id for record in self._editor.store.models.list()))
         return UnknownModel(f"There is no model {model!r}: {hint} `prouter model add {model}` adds it.")
 
-    def _is_open(self, provider: str) -> bool:
-        """Whether a provider takes any model name, and only because nothing is linked to it."""
-        store = self._editor.store
-        said = store.configs.get(provider, "open") or store.settings.get(ROUTING["open"].setting)
-        return not (said or ROUTING["open"].variable in routing_environment() or store.links.list(provider_id=provider))
+
+def is_open(editor: Editor, provider: str) -> bool:
+    """Whether a provider takes any model name, and only because nothing is linked to it."""
+    store = editor.store
+    said = store.configs.get(provider, "open") or store.settings.get(ROUTING["open"].setting)
+    return not (said or ROUTING["open"].variable in routing_environment() or store.links.list(provider_id=provider))
 
 
 def _checked(limits: Mapping[str, object]) -> dict[str, Json]:

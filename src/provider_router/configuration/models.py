@@ -156,7 +156,8 @@ class Models:
             problems.append(f"zone: {record.zone!r} is not one of {', '.join(ZONES)}")
         if problems:
             raise InvalidConfig(f"The model {record.id} cannot be like this:", problems)
-        if fields is None or {"alias_of", "fallbacks"}.intersection(fields):
+        # Who leads nowhere needs no look at the others: models come by the thousand.
+        if _leads_to(record) and (fields is None or {"alias_of", "fallbacks"}.intersection(fields)):
             models = {model.id: model for model in self.list()} | {record.id: record}
             for other in _leads_to(record):
                 if other not in models:

@@ -24,7 +24,9 @@ TOOLS = [
     },
     {"type": "function", "function": {"name": "time"}},
 ]
-OFFER = XMLTools.of(ChatRequest({"messages": [{"role": "user", "content": "hi"}], "tools": TOOLS}))
+REQUEST = ChatRequest({"messages": [{"role": "user", "content": "hi"}], "tools": TOOLS})
+OFFER = XMLTools.of(REQUEST)
+NATIVE = XMLTools.native(REQUEST)
 WRITTEN = "<read_file>\n<path>007</path>\n<limit>2</limit>\n</read_file>"
 CALL = ("read_file", '{"path":"007","limit":2}')
 
@@ -34,8 +36,8 @@ def chunks(*pieces: str, finish: str | None = "stop") -> list[ChatChunk]:
     return [*said, ChatChunk.of(finish_reason=finish)] if finish else said
 
 
-def streamed(*said: ChatChunk, tools: XMLTools = OFFER, texts: bool = True) -> list[ChatChunk]:
-    reader = tools.reader("desk", texts=texts)
+def streamed(*said: ChatChunk, tools: XMLTools = OFFER) -> list[ChatChunk]:
+    reader = tools.reader("desk")
     return [made for chunk in said for made in reader.feed(chunk)] + reader.close()
 
 
@@ -112,7 +114,8 @@ def test_chunks_in_which_no_call_stands_are_passed_on_as_they_came() -> None:
         ChatChunk(b'{"choices":7}'),
     ]
     said += [ChatChunk(b'{"choices":[null]}'), ChatChunk(b'{"choices":[{"delta":null,"finish_reason":"stop"}]}')]
-    assert [chunk.data for chunk in said] == [chunk.data for chunk in streamed(*said)]
+    for tools in (OFFER, NATIVE):
+        assert [chunk.data for chunk in said] == [chunk.data for chunk in streamed(*said, tools=tools)]
 
 
 def test_a_call_comes_in_one_delta_when_it_is_complete_and_the_finish_reason_says_so() -> None:
@@ -213,13 +216,13 @@ def found(name: str, arguments: str) -> list[ChatChunk]:
     ]
 
 
-@pytest.mark.parametrize("texts", [True, False])
-def test_their_values_are_mended_and_their_ids_kept(texts: bool) -> None:
-    added = assemble(streamed(*found("read_file", '{"path":7,"limit":"2"}'), texts=texts))
+@pytest.mark.parametrize("tools", [OFFER, NATIVE], ids=["xml", "native"])
+def test_their_values_are_mended_and_their_ids_kept(tools: XMLTools) -> None:
+    added = assemble(streamed(*found("read_file", '{"path":7,"limit":"2"}'), tools=tools))
     (call,) = added.tool_calls
     assert ("c9", "read_file", {"path": "7", "limit": 2}) == (call.id, call.name, json.loads(call.arguments))
     assert ("Look:", "tool_calls") == (added.text, added.finish_reason)
-    plain = OFFER.reader("desk", texts=texts).whole(added)
+    plain = tools.answer(added, "desk")
     assert added.tool_calls == plain.tool_calls
 
 
@@ -232,5 +235,15 @@ def test_a_call_of_a_tool_that_nobody_has_declared_is_a_failure() -> None:
 
 
 def test_texts_are_left_alone_where_the_backend_finds_the_calls() -> None:
-    said = streamed(*chunks(WRITTEN), texts=False)
+    said = streamed(*chunks(WRITTEN), tools=NATIVE)
     assert (WRITTEN, "stop") == ("".join(chunk.text for chunk in said), said[-1].finish_reason)
+
+
+def test_a_call_that_the_backend_has_found_in_half_a_stream_is_none() -> None:
+    said = streamed(*found("read_file", '{"path":')[:-1], tools=NATIVE)
+    assert ([], None) == ([call for chunk in said for call in chunk.tool_calls], said[-1].finish_reason)
+
+
+def test_tools_that_are_no_functions_are_none_of_the_declared_ones() -> None:
+    custom = {"type": "custom", "custom": {"name": "x"}}
+    assert {"time"} == set(XMLTools.native(REQUEST.changed(tools=[custom, TOOLS[1]])).declared)

@@ -127,6 +127,7 @@ WRITTEN = "<read_file>\n<path>src/a.py</path>\n<limit>20</limit>\n</read_file>"
         ("<time>\n</time>", [("time", {})]),
         ("<search><search>x</search></search>", [("search", {"search": "x"})]),
         ('<read_file>\n{"path": "a", "limit": 2}\n</read_file>', [("read_file", {"path": "a", "limit": 2})]),
+        ('<read_file>{"path": "<b>x</b>"}</read_file>', [("read_file", {"path": "<b>x</b>"})]),
         ('<odd>{"user name": "x"}</odd>', [("odd", {"user name": "x"})]),
         ("<free><any>1</any><other>x</other></free>", [("free", {"any": 1, "other": "x"})]),
         # A parameter that nobody has declared is the tool's business, once a declared one stands before it.

@@ -128,9 +128,15 @@ def test_only_one_call_is_asked_for_where_only_one_may_come() -> None:
     assert 1 == len(XMLTools.of(asked).answer(answer, "desk").tool_calls)
 
 
-def test_a_tool_that_is_no_function_is_not_silently_left_out() -> None:
-    with pytest.raises(NotCapable, match="type custom"):
-        XMLTools.of(request(tools=[READ, {"type": "custom", "custom": {"name": "x"}}]))
+@pytest.mark.parametrize("other", [{"type": "custom", "custom": {"name": "x"}}, None, "read_file"])
+def test_a_tool_that_is_no_function_is_not_silently_left_out(other: object) -> None:
+    with pytest.raises(NotCapable, match="cannot be written into a prompt"):
+        XMLTools.of(request(tools=[READ, other]))
+
+
+@pytest.mark.parametrize("allowed", [None, "x", {"mode": "auto"}, {"tools": 7}])
+def test_a_choice_that_allows_nothing_tells_nothing(allowed: object) -> None:
+    assert {} == XMLTools.of(request(tool_choice={"type": "allowed_tools", "allowed_tools": allowed})).offered
 
 
 @pytest.mark.parametrize("function", [{}, None, {"name": 7}, {"name": ""}, {"name": "a b"}, {"name": "a<b"}])
@@ -139,7 +145,9 @@ def test_a_function_without_a_name_that_can_be_a_tag_is_refused(function: object
         XMLTools.of(request(tools=[{"type": "function", "function": function}]))
 
 
-@pytest.mark.parametrize("choice", [{"type": "function", "function": {"name": "other"}}, {"type": "function"}, 7])
+@pytest.mark.parametrize(
+    "choice", [{"type": "function", "function": {"name": "other"}}, {"type": "function"}, {"function": {"name": []}}, 7]
+)
 def test_a_choice_of_an_unknown_tool_is_refused(choice: object) -> None:
     with pytest.raises(RequestRejected, match="none of the tools"):
         XMLTools.of(request(tool_choice=choice))

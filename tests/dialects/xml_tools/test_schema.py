@@ -55,6 +55,8 @@ TREE = {"$ref": "#/$defs/tree", "$defs": {"tree": {"properties": {"name": STRING
         ("5", {"const": 5}, 5),
         ("[1, 2]", MANY, [1, 2]),
         ("1", MANY, [1]),
+        ("1", {"type": "array"}, [1]),
+        ("1", {"anyOf": [{"type": "null"}, MANY]}, [1]),
         ("<item>1</item>\n<item>2</item>", MANY, [1, 2]),
         ("<item>1</item> and <item>2</item>", MANY, ["<item>1</item> and <item>2</item>"]),
         ("", MANY, ""),
@@ -72,6 +74,7 @@ TREE = {"$ref": "#/$defs/tree", "$defs": {"tree": {"properties": {"name": STRING
         ("1", {"$ref": "#/nowhere"}, 1),
         ("1", {"$ref": "elsewhere.json"}, 1),
         ("1", {"$ref": "#"}, 1),
+        ("1", {"anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}, {"type": "integer"}]}, 1),
         ("1", {"allOf": [{"type": "integer"}]}, 1),
         ("[" * 100_000, MANY, ["[" * 100_000]),
     ],
@@ -156,6 +159,8 @@ def test_plain_values_are_written_plainly_and_others_as_sections() -> None:
     assert "<t>\n<p>007</p>\n<q>[1,2]</q>\n</t>" == tool.call('{"p": "007", "q": [1, 2]}')
     assert "<t>\n<p><![CDATA[<b>]]]]><![CDATA[></b>]]></p>\n</t>" == tool.call('{"p": "<b>]]></b>"}')
     assert '<t>\n{"user name":"\\u003cb>"}\n</t>' == tool.call('{"user name": "<b>"}')
+    assert "<t>\n<p>7</p>\n</t>" == tool.call('{"p": 7}'), "it fits its schema in no form"
+    assert '<t>\n<p><![CDATA[{"a":"<b>"}]]></p>\n</t>' == tool.call('{"p": {"a": "<b>"}}')
     assert "<t>\n</t>" == tool.call("")
     assert "<t>\nno JSON\n</t>" == tool.call("no JSON")
     assert "<t>\n[1]\n</t>" == tool.call("[1]")

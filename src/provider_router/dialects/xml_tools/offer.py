@@ -90,7 +90,7 @@ class XMLTools:
 
     def reader(self, who: str) -> XMLToolReader:
         """A reader for the answer; `who` is the provider's id, for messages."""
-        return XMLToolReader(self.parser, self.declared, who=who)
+        return XMLToolReader(self, who=who)
 
     def answer(self, answer: ChatResponse, who: str) -> ChatResponse:
         """A plain answer with the calls that stand in its text.
@@ -101,9 +101,9 @@ class XMLTools:
         return self.reader(who).whole(answer)
 
 
-def _declared(tool: Mapping[str, Any]) -> XMLTool:
-    kind = tool.get("type", "function")
-    if kind != "function":
+def _declared(tool: object) -> XMLTool:
+    kind = tool.get("type", "function") if isinstance(tool, Mapping) else None
+    if not isinstance(tool, Mapping) or kind != "function":
         raise NotCapable(f"a tool of the type {kind} cannot be written into a prompt", detail=f"tool type {kind}")
     function = tool.get("function")
     function = function if isinstance(function, Mapping) else {}
@@ -119,13 +119,15 @@ def _chosen(choice: object, declared: Mapping[str, XMLTool]) -> tuple[frozenset[
         return frozenset() if choice == "none" else frozenset(declared), choice == "required"
     wanted = choice if isinstance(choice, Mapping) else {}
     if wanted.get("type") == "allowed_tools":
-        allowed = wanted.get("allowed_tools", wanted)
-        names = [_function_name(tool) for tool in allowed.get("tools", ())]
+        allowed = wanted.get("allowed_tools")
+        allowed = allowed if isinstance(allowed, Mapping) else wanted
+        listed = allowed.get("tools")
+        names = [_function_name(tool) for tool in listed] if isinstance(listed, list) else []
         required = allowed.get("mode") == "required"
     else:
         names, required = [_function_name(wanted)], True
     for name in names:
-        if name not in declared:
+        if not isinstance(name, str) or name not in declared:
             raise RequestRejected(f"tool_choice: {name!r} is none of the tools", detail="tool_choice")
     return frozenset(str(name) for name in names), required
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from provider_router.chat import ChatChunk, ChatResponse, ToolCall
 from provider_router.chat.answer import call_to_wire, read_tool_calls
 from provider_router.dialects.openai_chat import assemble
 from provider_router.dialects.xml_tools.parser import XMLToolParser
-from provider_router.dialects.xml_tools.tool import XMLTool
 from provider_router.errors import MalformedAnswer
+
+if TYPE_CHECKING:
+    from provider_router.dialects.xml_tools.offer import XMLTools
 
 # Beside these, a finish reason says that the answer was cut from outside, a call in it too.
 _BY_ITSELF = ("stop", "tool_calls", "function_call")
@@ -36,19 +38,18 @@ class _Strand:
 class XMLToolReader:
     """Chunks in, chunks out. One in which nothing of a call stands is passed on as it came."""
 
-    def __init__(self, parser: Callable[[int], XMLToolParser], declared: Mapping[str, XMLTool], *, who: str) -> None:
+    def __init__(self, tools: XMLTools, *, who: str) -> None:
         """A reader for one answer.
 
         Args:
-            parser: makes the parser of a choice.
-            declared: the tools, for calls that the backend has found by itself.
+            tools: what the request says of tools.
             who: the provider's id, for messages.
         """
-        self._parser = parser
-        self._declared = declared
+        self._tools = tools
         self._strands: dict[int, _Strand] = {}
         self._who = who
         self._arrival: list[ChatChunk] = []
+        self._native = False  # the backend has found a call by itself
 
     def feed(self, chunk: ChatChunk) -> list[ChatChunk]:
         """The chunks that this one makes, once its whole arrival is here.
@@ -112,7 +113,7 @@ class XMLToolReader:
 
     def _strand(self, index: int) -> _Strand:
         if index not in self._strands:
-            self._strands[index] = _Strand(self._parser(index))
+            self._strands[index] = _Strand(self._tools.parser(index))
         return self._strands[index]
 
     def _end(self, strand: _Strand, finish: object) -> Sequence[str | ToolCall]:
@@ -129,7 +130,7 @@ class XMLToolReader:
 
     def _checked(self, call: ToolCall) -> ToolCall:
         """A call that the backend has found, if the request declares its tool."""
-        if (tool := self._declared.get(call.name)) is None:
+        if (tool := self._tools.declared.get(call.name)) is None:
             raise MalformedAnswer(
                 f"{self._who} took <{call.name}> in its answer for the call of a tool, which nobody has declared; "
                 "what followed it is lost",
@@ -139,6 +140,10 @@ class XMLToolReader:
         return ToolCall(call.id, call.name, tool.mended(call.arguments))
 
     def _read(self, chunk: ChatChunk) -> list[ChatChunk]:
+        # Inside a JSON string the quotation marks would be escaped: this is a key.
+        self._native = self._native or b'"tool_calls"' in chunk.data
+        if not self._tools.offered and not self._native:
+            return [chunk]
         try:
             raw = chunk.raw
         except ValueError:

@@ -16,7 +16,7 @@ from attrs import frozen
 from provider_router.chat import decode, encode
 
 KINDS: Final = frozenset({"string", "integer", "number", "boolean", "null", "object", "array"})
-_DEPTH: Final = 16  # of references and alternatives; a schema may refer to itself
+_DEPTH: Final = 16  # of elements inside a value
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
 _NONE: Final = object()
 
@@ -43,18 +43,22 @@ class Schema:
         definitions = {name: self.root[name] for name in ("$defs", "definitions") if name in self.root}
         return {**self.raw, **definitions} if b'"$ref"' in encode(self.raw) else self.raw
 
-    def alternatives(self, depth: int = _DEPTH) -> Iterator[Schema]:
-        """Every schema without references and alternatives that this one may stand for."""
-        if not depth:
-            return
-        if isinstance(reference := self.raw.get("$ref"), str):
-            yield from self.inner(_pointed(self.root, reference)).alternatives(depth - 1)
-            return
-        several = [part for name in ("anyOf", "oneOf", "allOf") for part in _items(self.raw.get(name))]
-        if not several or "properties" in self.raw:
-            yield self
-        for part in several:
-            yield from self.inner(part).alternatives(depth - 1)
+    def alternatives(self) -> Iterator[Schema]:
+        """Every schema without references and alternatives that this one may stand for, each once."""
+        seen: dict[int, Mapping[str, Any]] = {}  # a schema may refer to itself
+        waiting = [self]
+        while waiting:
+            one = waiting.pop(0)
+            if id(one.raw) in seen:
+                continue
+            seen[id(one.raw)] = one.raw
+            if isinstance(reference := one.raw.get("$ref"), str):
+                waiting.insert(0, self.inner(_pointed(self.root, reference)))
+                continue
+            several = [part for name in ("anyOf", "oneOf", "allOf") for part in _items(one.raw.get(name))]
+            if not several or "properties" in one.raw:
+                yield one
+            waiting[:0] = map(self.inner, several)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -261,7 +265,7 @@ def write_value(value: object, schema: Schema) -> str:
             return text
         if same(read_value(text, schema, literal=True), value):
             return wrapped(text)
-    return wrapped(forms[0])  # it fits its schema in no form
+    return wrapped(json) if "<" in json else json  # it fits its schema in no form
 
 
 def wrapped(text: str) -> str:
