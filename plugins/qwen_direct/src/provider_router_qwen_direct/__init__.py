@@ -48,6 +48,7 @@ _SITE: Final = "https://chat.qwen.ai"
 _COMPLETIONS: Final = "api/v2/chat/completions"
 _LET_GO: Final = Limits(connect=2.0, timeout=2.0)  # seconds for telling a chat to stop
 _DONE: Final = b"[DONE]"
+_PREAMBLE: Final = 1024 * 1024  # bytes of events in a row that say nothing of the answer
 
 
 class QwenDirect(HTTPProvider):
@@ -164,9 +165,11 @@ class QwenDirect(HTTPProvider):
 
     async def _read(self, request: ChatRequest, reader: PhaseReader) -> AsyncGenerator[ChatChunk]:
         path = f"{_COMPLETIONS}?chat_id={quote(reader.chat_id, safe='')}"
+        empty = 0
         async with aclosing(self.events(path, request)) as bursts:
             async for events in bursts:
                 chunks: list[ChatChunk] = []
+                empty += sum(len(event.data) for event in events)
                 for event in events:
                     if event.event in (COMMENT, "ping") or event.data.strip() == _DONE:
                         continue
@@ -180,7 +183,12 @@ class QwenDirect(HTTPProvider):
                             yield chunk
                         raise self.error_of(200, event.data, {}, model=request.model)
                     chunks += reader.feed(said) if isinstance(said, Mapping) else []
+                if not chunks and empty > _PREAMBLE:
+                    raise error_class(Failure.MALFORMED)(
+                        f"{self.id} sends events without end that say nothing", provider=self.id, detail="no answer"
+                    )
                 for chunk in chunks:
+                    empty = 0
                     chunk.more = chunk is not chunks[-1]
                     yield chunk
             for chunk in reader.close():

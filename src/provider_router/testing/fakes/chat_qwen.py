@@ -88,7 +88,7 @@ class ChatQwenFake(Fake):
         param: str | None = None,
         form: ErrorForm = "object",
     ) -> object:
-        return {"success": False, "request_id": "q1", "data": {"code": code or "Bad_Request", "details": message}}
+        return {"success": False, "request_id": "q1", "data": {"code": code or "Unknown", "details": message}}
 
     def error_piece(self, error: object) -> bytes:
         data = error.get("data") if isinstance(error, dict) else {}
