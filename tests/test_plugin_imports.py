@@ -20,6 +20,7 @@ def test_there_are_plugins_to_look_at() -> None:
         "provider_router_lm_studio",
         "provider_router_openai_compatible",
         "provider_router_parrot",
+        "provider_router_qwen_direct",
         "provider_router_qwen_proxy",
     } <= {package.name for package in PACKAGES}
 

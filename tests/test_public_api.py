@@ -29,6 +29,7 @@ FOR_PLUGINS = [
         "XMLToolParser",
         "XMLToolReader",
         "XMLTools",
+        "assemble",
         "content_text",
         "decode",
         "encode",

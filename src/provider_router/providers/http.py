@@ -10,6 +10,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import anyio.lowlevel
 import httpx
 
@@ -32,13 +33,14 @@ _of_the_parent: list[object] = []
 
 _WRITE_TIMEOUT = 30.0
 _IDLE_CONNECTION = 4.0  # seconds; local servers close theirs after five
+_NOTICE = Limits(connect=2.0, timeout=2.0)
 _STALE_TRIES = 8  # connections that had died while idle, before the failure counts
 _ERROR_BYTES = 64 * 1024  # read of an error's body
 _PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
 
 
 class HTTPProvider(Provider):
-    """A provider that speaks HTTP. Its verbs are `get`, `post`, `events` (SSE) and `lines` (NDJSON)."""
+    """A provider that speaks HTTP. Its verbs are `get`, `post`, `events` (SSE), `lines` (NDJSON) and `notify`."""
 
     class Config(Provider.Config):
         """Where the backend is, and what every request to it carries."""
@@ -174,6 +176,17 @@ class HTTPProvider(Provider):
                 except MalformedAnswer as error:
                     return said, error
         return said, None
+
+    async def notify(self, path: str, body: Mapping[str, Any]) -> None:
+        """Tell the backend something for which nobody waits, such as that an answer is not wanted any more.
+
+        It takes two seconds at most, also while the caller is being cancelled, and its failure is no failure.
+        """
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_NOTICE.timeout):
+            try:
+                await self.post(path, body, limits=_NOTICE)
+            except ProviderError:
+                pass
 
     # How they do it
 

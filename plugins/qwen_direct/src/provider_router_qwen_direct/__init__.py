@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-import anyio
-
 from provider_router.plugin import (
     COMMENT,
     Capability,
@@ -20,7 +18,6 @@ from provider_router.plugin import (
     Checked,
     Failure,
     HTTPProvider,
-    Limits,
     ModelInfo,
     Provider,
     ProviderError,
@@ -46,7 +43,6 @@ __all__ = ["QwenDirect"]
 
 _SITE: Final = "https://chat.qwen.ai"
 _COMPLETIONS: Final = "api/v2/chat/completions"
-_LET_GO: Final = Limits(connect=2.0, timeout=2.0)  # seconds for telling a chat to stop
 _DONE: Final = b"[DONE]"
 _PREAMBLE: Final = 1024 * 1024  # bytes of events in a row that say nothing of the answer
 
@@ -212,11 +208,7 @@ class QwenDirect(HTTPProvider):
     async def _stop(self, chat_id: str, response_id: str) -> None:
         """Tell the server that nobody waits for this answer any more."""
         path = f"{_COMPLETIONS}/stop?chat_id={quote(chat_id, safe='')}"
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_LET_GO.timeout):
-            try:
-                await self.post(path, stop_body(chat_id, response_id), limits=_LET_GO)
-            except ProviderError:  # it was a courtesy
-                pass
+        await self.notify(path, stop_body(chat_id, response_id))
 
     # Models, check, errors
 

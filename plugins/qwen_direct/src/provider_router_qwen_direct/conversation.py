@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from attrs import frozen
+from dataclasses import dataclass
 
 from provider_router.plugin import ChatRequest, Failure, error_class
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
     """What a caller gives as `extra_body={"conversation": …}`, and finds in `answer.raw["conversation"]`.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
-
-from attrs import frozen
 
 from provider_router.plugin import ErrorBody, Failure, decode
 
@@ -48,7 +47,7 @@ _LOCKED: Final = re.compile(r"The chat is in progress", re.I)
 _GONE: Final = re.compile(r"\b(chat|parent|message)\b.{0,80}\b(is not exist|does not exist|not found)", re.I)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SiteError:
     """An error of the site.
 
