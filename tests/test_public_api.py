@@ -19,7 +19,7 @@ PUBLIC = [
     *("StoreError", "StreamInterrupted", "assistant", "image", "system", "tool", "user"),
 ]
 FOR_PLUGINS = [
-    *("CONTRACT", "FIRST_TOKEN_LOCAL", "Capability", "ChatChunk", "ChatRequest", "ChatResponse", "Checked"),
+    *("COMMENT", "CONTRACT", "FIRST_TOKEN_LOCAL", "Capability", "ChatChunk", "ChatRequest", "ChatResponse", "Checked"),
     *("ErrorBody", "Failure", "HTTPProvider", "Limits", "ModelInfo", "OpenAICompatibleProvider", "Provider"),
     *(
         "ProviderError",
