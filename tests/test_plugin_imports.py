@@ -16,9 +16,13 @@ PACKAGES = sorted(path.parent for place in PLACES for path in ROOT.glob(f"{place
 
 
 def test_there_are_plugins_to_look_at() -> None:
-    assert {"provider_router_lm_studio", "provider_router_openai_compatible", "provider_router_parrot"} <= {
-        package.name for package in PACKAGES
-    }
+    assert {
+        "provider_router_lm_studio",
+        "provider_router_openai_compatible",
+        "provider_router_parrot",
+        "provider_router_qwen_direct",
+        "provider_router_qwen_proxy",
+    } <= {package.name for package in PACKAGES}
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

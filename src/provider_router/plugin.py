@@ -15,6 +15,9 @@ from provider_router.chat import (
     encode,
 )
 from provider_router.dialects.failures import ErrorBody, error_of, retry_after
+from provider_router.dialects.openai_chat import assemble
+from provider_router.dialects.sse import COMMENT
+from provider_router.dialects.xml_tools import XMLToolParser, XMLToolReader, XMLTools, folded
 from provider_router.errors import Failure, ProviderError, error_class
 from provider_router.limits import FIRST_TOKEN_LOCAL, Limits
 from provider_router.providers.config import option
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from provider_router.providers.openai_compatible import OpenAICompatibleProvider
 
 __all__ = [
+    "COMMENT",
     "CONTRACT",
     "FIRST_TOKEN_LOCAL",
     "Capability",
@@ -45,11 +49,16 @@ __all__ = [
     "Secret",
     "ToolCall",
     "Usage",
+    "XMLToolParser",
+    "XMLToolReader",
+    "XMLTools",
+    "assemble",
     "content_text",
     "decode",
     "encode",
     "error_class",
     "error_of",
+    "folded",
     "hookimpl",
     "option",
     "retry_after",

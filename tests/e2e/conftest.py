@@ -21,6 +21,8 @@ PROJECTS = {
     "provider_router": ROOT,
     "provider_router_lm_studio": ROOT / "plugins" / "lm_studio",
     "provider_router_openai_compatible": ROOT / "plugins" / "openai_compatible",
+    "provider_router_qwen_direct": ROOT / "plugins" / "qwen_direct",
+    "provider_router_qwen_proxy": ROOT / "plugins" / "qwen_proxy",
     "provider_router_parrot": ROOT / "examples" / "parrot_provider",
     "provider_router_ollama": ROOT / "examples" / "ollama_provider",
 }

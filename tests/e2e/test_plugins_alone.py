@@ -25,6 +25,8 @@ LEFT_OUT = re.compile(r"SKIPPED \[\d+\] \S+: [a-z-]+: [\w-]+ has no ")
     [
         ("provider_router_lm_studio", "plugins/lm_studio", []),
         ("provider_router_openai_compatible", "plugins/openai_compatible", ["starlette", "uvicorn"]),
+        ("provider_router_qwen_direct", "plugins/qwen_direct", []),
+        ("provider_router_qwen_proxy", "plugins/qwen_proxy", []),
         ("provider_router_parrot", "examples/parrot_provider", []),
         ("provider_router_ollama", "examples/ollama_provider", []),
     ],

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+
 from provider_router.chat import UNWATCHED, ChatRequest, decode, encode
 from provider_router.dialects.failures import ErrorBody
 from provider_router.dialects.sse import Event, EventParser
@@ -26,13 +28,14 @@ WHOLE = "whole\n"
 
 _WRITE_TIMEOUT = 30.0
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_NOTICE = Limits(connect=2.0, timeout=2.0)
 _ERROR_BYTES = 64 * 1024  # read of an error's body
 _LONG_LINE = "a line beyond the bound"
 _PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
 
 
 class HTTPProvider(Provider):
-    """A provider that speaks HTTP. Its verbs are `get`, `post`, `events` (SSE) and `lines` (NDJSON)."""
+    """A provider that speaks HTTP. Its verbs are `get`, `post`, `events` (SSE), `lines` (NDJSON) and `notify`."""
 
     class Config(Provider.Config):
         """Where the backend is, and what every request to it carries."""
@@ -181,6 +184,17 @@ class HTTPProvider(Provider):
                     return said, error
         return said, None
 
+    async def notify(self, path: str, body: Mapping[str, Any]) -> None:
+        """Tell the backend something for which nobody waits, such as that an answer is not wanted any more.
+
+        It takes two seconds at most, also while the caller is being cancelled, and its failure is no failure.
+        """
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_NOTICE.timeout):
+            try:
+                await self.post(path, body, limits=_NOTICE)
+            except ProviderError:
+                pass
+
     # How they do it
 
     async def _whole(
@@ -265,11 +279,17 @@ class HTTPProvider(Provider):
         return self.mask(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
     def _json(self, data: bytes) -> Any:
-        """What the data says, if it is JSON; a web page or anything else is refused."""
+        """What the data says, if it is JSON; a web page or anything else is refused.
+
+        `read_error` may know what a page means, such as that of a firewall.
+        """
         try:
             return decode(data)
         except ValueError:
             pass
+        error = self.error_of(200, data, {}, model=None)
+        if not isinstance(error, MalformedAnswer):
+            raise error
         what = ErrorBody.parse(self._masked(data)).message if data.strip() else "nothing at all"
         raise self._malformed(f"{what} where JSON was due", detail="no JSON")
 

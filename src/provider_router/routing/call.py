@@ -94,6 +94,10 @@ class Call:
         request = ChatRequest.of(
             prompt, model=model, stream=stream, extra_body=extra_body, extra_headers=extra_headers, fields=fields
         )
+        if (keeper := _keeper(request)) is not None:
+            if provider not in (None, keeper):
+                raise ValueError(f"provider: the conversation lies with {keeper!r}, not with {provider!r}")
+            provider, fallback = keeper, False
         dialect = OPENAI_CHAT
         capabilities = dialect.needs(request) | ({Capability.STREAMING} if stream else frozenset())
         return cls(
@@ -142,6 +146,13 @@ class Call:
     def _choices(self) -> int:
         wanted = self.request.raw.get("n")
         return max(wanted, 1) if isinstance(wanted, int) else 1
+
+
+def _keeper(request: ChatRequest) -> str | None:
+    """The provider on whose server the conversation lies that a request goes on with, if it does: only that one can."""
+    conversation = request.raw.get("conversation")
+    provider = conversation.get("provider") if isinstance(conversation, Mapping) else None
+    return provider if isinstance(provider, str) and provider else None
 
 
 def _parsed(name: str, value: str | None) -> str | None:

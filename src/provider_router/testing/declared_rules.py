@@ -111,6 +111,27 @@ class DeclaredRules(ProviderFixtures):
         keeps.holds("Oslo" in sent.replace("Weather in Oslo?", ""), f"the call before it did not arrive: {sent}")
 
     @rule("declared-works")
+    async def test_an_agent_calls_three_times_in_a_row(self, backend: Fake, provider: Provider, keeps: Keeps) -> None:
+        if not self._can(provider, Capability.TOOLS, Capability.STREAMING):
+            return
+        places = ("Oslo", "Rome", "Lima")
+        backend.script(*(calls("weather", {"city": place}) for place in places), answers("All dry."))
+        said: list[Any] = [{"role": "user", "content": "Where is it dry?"}]
+        for place in places:
+            told = await streamed(provider, request(said, fields={"tools": [WEATHER]}))
+            keeps.same([{"city": place}], [call.parse() for call in told.tool_calls], "the calls of this round")
+            (call,) = told.tool_calls
+            function = {"name": call.name, "arguments": call.arguments}
+            wire = {"id": call.id, "type": "function", "function": function}
+            said.append({"role": "assistant", "content": told.text or None, "tool_calls": [wire]})
+            said.append({"role": "tool", "tool_call_id": call.id, "content": f"{place}: {RESULT}"})
+        told = await streamed(provider, request(said, fields={"tools": [WEATHER]}))
+        keeps.same(("All dry.", []), (told.text, told.tool_calls), "the answer after the rounds")
+        sent = sent_text(chats(backend)[-1:])
+        missing = [place for place in places if f"{place}: {RESULT}" not in sent]
+        keeps.same([], missing, "results that did not arrive")
+
+    @rule("declared-works")
     async def test_an_image_reaches_the_backend(self, backend: Fake, provider: Provider, keeps: Keeps) -> None:
         content = [{"type": "text", "text": "Which bird?"}, IMAGE]
         message = {"role": "user", "content": content}
