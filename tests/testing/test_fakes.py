@@ -10,6 +10,7 @@ import pytest
 from provider_router.backends import answers, calls
 from provider_router.backends.misbehaviour import failing
 from provider_router.testing import ChatQwenFake, Fake, QwenProxyFake
+from provider_router.testing.strategies import WEATHER
 
 
 def events(fake: Fake, path: str, **body: object) -> list[dict[str, object]]:
@@ -17,11 +18,11 @@ def events(fake: Fake, path: str, **body: object) -> list[dict[str, object]]:
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
 
 
-def test_the_proxy_says_an_answer_in_one_piece_with_its_metadata() -> None:
+def test_the_proxy_says_an_answer_to_tools_in_one_piece_with_its_metadata() -> None:
     with QwenProxyFake(answers("One pelican flew.")) as fake:
         url = f"{fake.base_url}/chat/completions"
         whole = httpx.post(url, json={"messages": []}, trust_env=False).json()
-        pieces = events(fake, "/v1/chat/completions")
+        pieces = events(fake, "/v1/chat/completions", tools=[WEATHER])
     assert "_qwen_metadata" in whole
     assert ["", "One pelican flew.", None] == [piece["choices"][0]["delta"].get("content") for piece in pieces]  # type: ignore[index]
 

@@ -16,6 +16,11 @@ from provider_router.providers.secrets import Secret
 _DONE = b"[DONE]"
 
 
+def _suspect(event: Event) -> bool:
+    """Whether an event may be an error. Inside a JSON string the quotation marks would be escaped."""
+    return event.event == "error" or event.data.count(b'"error"') > 0
+
+
 class OpenAICompatibleProvider(HTTPProvider):
     """The paths and bodies of https://platform.openai.com/docs/api-reference, passed through as they are."""
 
@@ -65,13 +70,13 @@ class OpenAICompatibleProvider(HTTPProvider):
                 if done:
                     events.pop()
                 last = len(events) - 1
+                suspect = bool(events) and _suspect(events[0])
                 for number, event in enumerate(events):
-                    # Inside a JSON string the quotation marks would be escaped: this is a key or a whole value.
-                    if (event.event == "error" or event.data.count(b'"error"')) and (
-                        error := self._event_error(event, request)
-                    ):
+                    if suspect and (error := self._event_error(event, request)):
                         raise error
-                    yield ChatChunk(event.data, more=number < last)
+                    # Whoever waits for the rest of an arrival would not get what came before an error in it.
+                    suspect = number < last and _suspect(events[number + 1])
+                    yield ChatChunk(event.data, more=number < last and not suspect)
                 if done:
                     return
         finally:
