@@ -10,6 +10,8 @@ import pytest
 
 from provider_router.store import ProviderRecord, Store
 
+pytestmark = pytest.mark.no_cover  # many programs; quicker tests cover what they run
+
 OPEN = """
 import sys
 from provider_router.store import Store
@@ -23,8 +25,6 @@ WRITE = """
 import sys
 from attrs import evolve
 from provider_router.store import ChangeRecord, Store
-
-pytestmark = pytest.mark.no_cover  # many programs; quicker tests cover what they run
 with Store.open(sys.argv[1]) as store:
     print("ready", flush=True)
     sys.stdin.readline()
