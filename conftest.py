@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def _guard_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_guard_network)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Measure nothing in a test marked `no_cover`.
+
+    In a worker of xdist pytest-cov measures twice, and stops only one of the two.
+    """
+    if item.get_closest_marker("no_cover") is None:
+        yield
+        return
+    here, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        threading.settrace(threads)
+        sys.settrace(here)
 
 
 @pytest.fixture(autouse=True)

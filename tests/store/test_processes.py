@@ -10,6 +10,8 @@ import pytest
 
 from provider_router.store import ProviderRecord, Store
 
+pytestmark = pytest.mark.no_cover  # many programs; quicker tests cover what they run
+
 OPEN = """
 import sys
 from provider_router.store import Store
