@@ -16,7 +16,8 @@ import anyio.to_thread
 from attrs import frozen
 
 from provider_router import home
-from provider_router.errors import ProviderError, ProviderRouterError, StoreError, duration_text
+from provider_router.configuration.admin import Admin
+from provider_router.errors import ConfigError, ProviderError, ProviderRouterError, StoreError, duration_text
 from provider_router.providers.plugins import Plugins
 from provider_router.routing.router import AsyncRouter, ProviderHealth
 from provider_router.store import CONFIGURATION, HISTORY, Fault, Schema, Store, exists, inspect
@@ -39,7 +40,8 @@ class Finding:
     """What was found of one thing.
 
     Attributes:
-        check: what was looked at: `plugins`, `database`, `history`, `secrets`, `clock`, `disk`, `providers`.
+        check: what was looked at: `plugins`, `configuration` (a declarative file, in place of the database),
+            `database`, `history`, `disk`, `clock`, `secrets`, `providers`.
         subject: which one: a path, a provider's id, a plugin.
         verdict: how it stands.
         what: what was found.
@@ -64,7 +66,8 @@ async def examine(
     """Look at everything. Nothing is changed, and nothing but the providers' own checks is sent anywhere.
 
     Args:
-        database: the configuration's file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
+        database: the configuration's file; PROUTER_CONFIG, PROUTER_DB, PROUTER_HOME or the platform's folder unless
+            given.
         plugins: the provider types; those that are installed unless given.
         ask: whether the providers are asked if they answer.
         progress: told what is looked at next.
@@ -75,17 +78,26 @@ async def examine(
     if plugins is None:
         plugins = await anyio.to_thread.run_sync(Plugins.load)
     findings = list(_plugins(plugins))
-    for check, file, schema in (("database", path, CONFIGURATION), ("history", home.history_path(path), HISTORY)):
+    declared = home.declared_path(database)
+    files = [("history", home.history_path(path), HISTORY)]
+    if declared is None:
+        files.insert(0, ("database", path, CONFIGURATION))
+    for check, file, schema in files:
         progress(check)
         findings += await anyio.to_thread.run_sync(_file, check, file, schema)
     sound = not any(one.check == "database" and one.verdict is Verdict.PROBLEM for one in findings)
     progress("disk and clock")
     findings += _disk(path)
     findings += _secrets_file()
-    if sound and exists(path):
+    if declared is None and sound and exists(path):
         findings += _clock(path, wall())
-        progress("providers")
-        findings += await _providers(path, plugins, ask=ask)
+    if declared is not None or (sound and exists(path)):
+        progress("secrets")
+        found = await anyio.to_thread.run_sync(_configuration, database, declared, plugins)
+        findings += found
+        if not any(one.check == "configuration" and one.verdict is Verdict.PROBLEM for one in found):
+            progress("providers")
+            findings += await _providers(database, path, plugins, ask=ask)
     return findings
 
 
@@ -155,6 +167,49 @@ def _secrets_file() -> Iterator[Finding]:
         )
 
 
+def _configuration(database: str | Path | None, declared: Path | None, plugins: Plugins) -> list[Finding]:
+    """Whether a declarative file can be used, whether new secrets can be kept, and whether each can be had."""
+    found: list[Finding] = []
+    with Admin(database, plugins=plugins) as admin:
+        try:
+            enabled = {provider.id for provider in admin.providers.list() if provider.enabled}
+            if declared is not None:
+                found.append(Finding(check="configuration", subject=str(declared), verdict=Verdict.OK, what="sound"))
+            else:
+                found.append(_keeper(admin))
+            for one in admin.secrets.check():
+                if one.state != "ok":
+                    owner = one.owner.split("/")[0]
+                    unused = owner not in enabled and owner != "credentials"
+                    found.append(
+                        Finding(
+                            check="secrets",
+                            subject=one.owner,
+                            verdict=Verdict.WARNING if unused else Verdict.PROBLEM,
+                            what=f"{one.reference}: {one.problem}",
+                            mend=_KEY_MEND.format(*one.owner.split("/")) if owner != "credentials" else "",
+                        )
+                    )
+        except (ConfigError, StoreError) as error:
+            check, subject = ("secrets", str(admin.path)) if declared is None else ("configuration", str(declared))
+            found.append(Finding(check=check, subject=subject, verdict=Verdict.PROBLEM, what=str(error)))
+    return found
+
+
+def _keeper(admin: Admin) -> Finding:
+    """Who takes new secrets, and whether it can: `sealed` needs its key, `keyring` its extra."""
+    problem = admin.secrets.problem()
+    return Finding(
+        check="secrets",
+        subject=f"keeper {admin.secrets.keeper}",
+        verdict=Verdict.PROBLEM if problem else Verdict.OK,
+        what=problem or "can take new ones",
+    )
+
+
+_KEY_MEND: Final = "Provide it there, or give it anew: prouter provider config {0} {1} --stdin"
+
+
 def _clock(path: Path, now: float) -> Iterator[Finding]:
     """Times of the past that lie in the future: throttles, expiries and statistics would all be wrong."""
     try:
@@ -174,14 +229,14 @@ def _clock(path: Path, now: float) -> Iterator[Finding]:
         )
 
 
-async def _providers(path: Path, plugins: Plugins, *, ask: bool) -> list[Finding]:
+async def _providers(database: str | Path | None, path: Path, plugins: Plugins, *, ask: bool) -> list[Finding]:
     found: dict[str, Finding] = {}
 
     async def look(router: AsyncRouter, stands: ProviderHealth) -> None:
         found[stands.provider] = await _provider(router, stands, ask=ask)
 
     try:
-        async with AsyncRouter(path, plugins=plugins, share_health=False) as router:
+        async with AsyncRouter(database, plugins=plugins, share_health=False) as router:
             providers = await router.health()
             async with anyio.create_task_group() as tasks:
                 for stands in providers:
@@ -196,7 +251,12 @@ async def _providers(path: Path, plugins: Plugins, *, ask: bool) -> list[Finding
 
 async def _provider(router: AsyncRouter, stands: ProviderHealth, *, ask: bool) -> Finding:
     verdict, what, mend = Verdict.OK, stands.state, ""
-    if stands.state == "unusable":
+    if stands.stale:
+        verdict, what = Verdict.WARNING, f"is not as it was configured last: {stands.stale}"
+        mend = "Mend what it says: prouter changes log shows what was changed last"
+    elif stands.state == "no-secret":  # how to mend it stands with the secrets
+        verdict, what = Verdict.PROBLEM, f"no secret, {stands.reason}"
+    elif stands.state == "unusable":
         verdict, what = Verdict.PROBLEM, stands.reason
         mend = f"prouter provider show {stands.provider}, then prouter provider edit {stands.provider}"
     elif stands.state != "disabled" and ask:

@@ -64,7 +64,38 @@ def test_a_secret_that_is_not_there_is_told(answer, prouter, admin: Admin) -> No
     admin.providers.add("keyed", type="openai-compatible", config=config)
     result = prouter("doctor", "-q")
     assert 1 == result.exit_code
-    assert "NO_SUCH_NAME" in result.stdout
+    assert (
+        "× secrets: keyed/apiKey: env:NO_SUCH_NAME: the environment variable NO_SUCH_NAME is not set" in result.stdout
+    )
+    assert "prouter provider config keyed apiKey --stdin\n" in result.stdout
+    admin.providers.disable("keyed")
+    assert 0 == prouter("doctor", "-q").exit_code
+
+
+def test_the_keeper_of_new_secrets_is_told_and_what_it_lacks(prouter, admin: Admin) -> None:
+    admin.models.add("m")
+    assert "✓ secrets: keeper file: can take new ones\n" in prouter("doctor").stdout
+    admin.settings.set("secrets.keeper", "sealed")
+    result = prouter("doctor", "-q")
+    assert 1 == result.exit_code
+    assert "× secrets: keeper sealed: " in result.stdout
+    assert "PROUTER_SECRET_KEY" in result.stdout
+
+
+def test_a_declarative_file_is_looked_at_in_place_of_the_database(
+    prouter, desk: Backend, tmp_path, monkeypatch
+) -> None:
+    file = tmp_path / "providers.toml"
+    monkeypatch.setenv("PROUTER_CONFIG", str(file))
+    file.write_text(f'[providers.loft]\ntype = "openai-compatible"\nconfig = {{ baseURL = "{desk.base_url}" }}\n')
+    stdout = prouter("doctor").stdout
+    assert f"✓ configuration: {file}: sound\n" in stdout
+    assert "✓ providers: loft: answers, " in stdout
+    assert "database" not in stdout
+    file.write_text("[providers")
+    result = prouter("doctor", "-q")
+    assert 1 == result.exit_code
+    assert f"× configuration: {file}: " in result.stdout
 
 
 def test_a_damaged_database_is_told_and_nothing_else_is_tried_with_it(prouter, admin: Admin) -> None:

@@ -244,6 +244,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_what_is_shown_is_what_happens(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as stack:
+        monkeypatch.chdir(tmp_path)  # what an example writes stays out of the repository
         reader = Reader(document, tmp_path, monkeypatch, stack)
         stack.callback(reader.close)
         reader.read()

@@ -81,6 +81,28 @@ async def test_a_provider_without_its_secret_is_named_so_and_is_back_when_it_can
         assert [each.state for each in await router.health()] == ["ready"]
 
 
+async def test_a_provider_that_went_on_as_it_was_takes_its_change_when_the_secret_can_be_had(
+    admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
+) -> None:
+    secret = tmp_path / "example.key"
+    secret.write_text("sk-pelican")
+    admin.providers.edit("desk", config={"apiKey": counting(tmp_path / "runs", secret)})
+    async with AsyncRouter(admin.path, plugins=plugins, clock=clock) as router:
+        await router.chat("hi")
+        secret.unlink()  # the command fails
+        admin.providers.edit("desk", config={"timeout": "7s"})
+        assert (await router.chat("hi")).text == "from the desk"
+        [health] = await router.health()
+        assert (health.state, "exit code 1" in health.stale) == ("ready", True)
+        secret.write_text("sk-pelican")
+        clock.ahead += SECRET_PAUSE
+        await router.chat("hi")
+        router.registry._recovery.wait(30)
+        await router.chat("hi")
+        assert [each.stale for each in await router.health()] == [""]
+        assert 7.0 == router.registry.snapshot.providers[0].limits.timeout
+
+
 async def test_a_command_is_not_run_for_each_request(
     admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
 ) -> None:

@@ -114,6 +114,14 @@ class Secrets:
         """What is to be said of the keepers: that others can read a file of theirs."""
         return self._keepers.warning()
 
+    def problem(self) -> str | None:
+        """Why the keeper that takes new secrets cannot take any: its key or its extra is missing."""
+        try:
+            self._keepers.ready()
+        except ConfigError as error:
+            return str(error)
+        return None
+
     def move(self, keeper: str, *, dry_run: bool = False) -> tuple[Moved, ...]:
         """Give every kept secret, the bin too, to one keeper, which takes new ones from now on.
 

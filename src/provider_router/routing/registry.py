@@ -70,13 +70,17 @@ class LiveProvider:
 
 @frozen
 class _Made:
-    """What became of one provider: no view if it was removed, no provider if it cannot be made or stays as it is."""
+    """What became of one provider: no view if it was removed, no provider if it cannot be made or stays as it is.
+
+    `lacks` is whether a secret could not be had, also where the last good provider goes on: it is looked for again.
+    """
 
     id: str
     view: ProviderView | None = None
     provider: Provider | None = None
     options: Mapping[str, object] = field(factory=dict)
     anew: bool = False
+    lacks: bool = False
 
 
 def _links(configuration: Configuration, id: str) -> tuple[LinkRecord, ...]:
@@ -275,7 +279,7 @@ class ProviderRegistry:
         except Exception as error:  # whatever a third party's class does; its text may hold a secret
             problem = ConfigError(f"the type {record.type} failed with {type(error).__name__}: tell its author")
         # A secret that is not there any more was taken away, and with it the leave to use it.
-        withdrawn = isinstance(problem.__cause__, MissingSecret)
+        lacks, withdrawn = isinstance(problem, MissingSecret), isinstance(problem.__cause__, MissingSecret)
         if (
             live
             and not withdrawn
@@ -284,8 +288,8 @@ class ProviderRegistry:
         ):
             stale = problem_text(record, problem)
             log.warning("%s is asked as it was before its last change, which cannot be loaded: %s", id, stale)
-            return _Made(id, self._as_it_was(live, record, links, stale))
-        return _Made(id, broken_view(record, links, problem), anew=True)
+            return _Made(id, self._as_it_was(live, record, links, stale), lacks=lacks)
+        return _Made(id, broken_view(record, links, problem), anew=True, lacks=lacks)
 
     def _as_it_was(
         self, live: LiveProvider, record: ProviderRecord, links: Sequence[LinkRecord], stale: str
@@ -297,7 +301,7 @@ class ProviderRegistry:
         """Put what was made in force, in one step between two requests."""
         self._held = configuration
         for each in made:
-            lacks = each.view is not None and each.view.lacks_secret and each.view.enabled
+            lacks = each.lacks and each.view is not None and each.view.enabled
             self._recovery.note(each.id, lacks=lacks, anew=changed)
             if each.view is None or each.anew:
                 known = self._retire(each.id)
