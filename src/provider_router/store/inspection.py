@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
-from provider_router.errors import StoreError
+from provider_router.errors import CorruptDatabase, StoreError
 from provider_router.store import file
 from provider_router.store.migrations import CONFIGURATION, Schema
 
@@ -72,6 +72,19 @@ def inspect(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:
     except StoreError as error:
         faults.append(Fault(path=path, check="file", what=str(error)))  # its message says what to do
     return faults
+
+
+def damages(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:
+    """Why the content of a database, which has to be there, cannot be relied on; no faults if it can.
+
+    Raises:
+        StoreError: what is there is held, or of something else, or of a newer version, or cannot be read.
+    """
+    try:
+        with file.translated(path), closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw:
+            return [fault for fault in _contents(raw, path, schema) if fault.grave]
+    except CorruptDatabase as error:
+        return [Fault(path=path, check="file", what=str(error))]
 
 
 _RESTORE: Final = "Restore a backup: prouter db restore shows which there are."
