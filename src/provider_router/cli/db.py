@@ -57,9 +57,10 @@ def backup(terminal: Terminal, *, file: Path | None, with_history: bool) -> None
 
 @db.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--quick", is_flag=True, help="Leave out whether the indexes fit their tables: for a large history.")
 @json_option
 @click.pass_obj
-def check(terminal: Terminal, *, file: Path | None) -> None:
+def check(terminal: Terminal, *, file: Path | None, quick: bool) -> None:
     """Look whether the databases are sound, or FILE, a backup. The exit code is 1 if one is not."""
     from provider_router import home
     from provider_router.store import CONFIGURATION, HISTORY, exists, inspect
@@ -72,7 +73,7 @@ def check(terminal: Terminal, *, file: Path | None) -> None:
     for each, schema in looked:
         if terminal.interactive:
             terminal.note(f"Looking at {each} …")
-        found.append((each, inspect(each, schema)))
+        found.append((each, inspect(each, schema, quick=quick)))
     lines = [] if found else [f"{path}: does not exist yet"]
     for each, faults in found:
         lines.append(f"{each}: {'sound' if not faults else 'not sound' if _grave(faults) else 'sound, but'}")
@@ -144,9 +145,7 @@ def _list_backups(terminal: Terminal) -> None:
     source = home.database_path(terminal.database)
     found = [(path, path.stat()) for path in backups(source)]
     made = [datetime.fromtimestamp(status.st_mtime, UTC) for _, status in found]
-    value = [
-        {"path": path, "at": at, "bytes": status.st_size} for (path, status), at in zip(found, made, strict=True)
-    ]
+    value = [{"path": path, "at": at, "bytes": status.st_size} for (path, status), at in zip(found, made, strict=True)]
     if not found and not terminal.json:
         terminal.note(f"There is no backup of {source}. `prouter db backup` makes one.")
         return

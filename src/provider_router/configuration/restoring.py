@@ -60,9 +60,7 @@ class Restored:
     history: bool = False
 
 
-def restore(
-    editor: Editor, source: Path, *, with_history: bool, dry_run: bool, expected: int | None
-) -> Restored:
+def restore(editor: Editor, source: Path, *, with_history: bool, dry_run: bool, expected: int | None) -> Restored:
     """See `Admin.restore`."""
     editor.refuse_from_afar()
     editor.refuse_declared()

@@ -25,9 +25,7 @@ class Return:
     change: ChangeRecord | None = None
 
 
-def bring_back(
-    editor: Editor, change: Change, then: Configuration, *, what: str, noun: str, subject: str
-) -> Return:
+def bring_back(editor: Editor, change: Change, then: Configuration, *, what: str, noun: str, subject: str) -> Return:
     """Bring the configuration to another state, in a change that is open, and write its record if it does anything.
 
     Args:
