@@ -102,3 +102,35 @@ def test_without_a_plugin_it_says_what_to_install() -> None:
 
     (found,) = [one for one in anyio.run(examined) if one.check == "plugins"]
     assert ("pip install 'provider-router[all]'", Verdict.PROBLEM) == (found.mend, found.verdict)
+
+
+def test_each_secret_that_cannot_be_had_is_told_with_its_command(prouter, admin: Admin) -> None:
+    config = {"baseURL": "http://localhost:9/v1", "apiKey": "env:NO_SUCH_NAME"}
+    admin.providers.add("keyed", type="openai-compatible", config=config)
+    stdout = prouter("doctor", "-q", "--no-ask").stdout
+    assert "× secrets: keyed/apiKey: env:NO_SUCH_NAME: " in stdout
+    assert "    → prouter provider config keyed apiKey --stdin\n" in stdout
+
+
+def test_the_keeper_of_new_secrets_is_told_and_what_it_lacks(prouter, admin: Admin, monkeypatch) -> None:
+    admin.models.add("m")
+    assert "✓ secrets: file: keeps new secrets\n" in prouter("doctor", "--no-ask").stdout
+    pytest.importorskip("cryptography")
+    monkeypatch.setenv("PROUTER_SECRET_KEY", admin.secrets.new_key())
+    admin.settings.set("secrets.keeper", "sealed")
+    monkeypatch.delenv("PROUTER_SECRET_KEY")
+    assert "× secrets: sealed: The keeper sealed needs a key. " in prouter("doctor", "--no-ask").stdout
+
+
+def test_a_declared_file_is_looked_at_in_place_of_the_database(prouter, tmp_path, monkeypatch) -> None:
+    declared = tmp_path / "providers.toml"
+    monkeypatch.setenv("PROUTER_CONFIG", str(declared))
+    desk = '[providers.desk]\ntype = "openai-compatible"\nconfig = { baseURL = "http://localhost:9/v1" }\n'
+    declared.write_text(desk)
+    stdout = prouter("doctor", "--no-ask").stdout
+    assert f"✓ declared: {declared}: in use (PROUTER_CONFIG)\n" in stdout
+    assert "✓ providers: desk: ready\n" in stdout
+    declared.write_text('[providers.desk]\ntype = "no-such-type"\n')
+    result = prouter("doctor", "-q", "--no-ask")
+    assert 1 == result.exit_code
+    assert f"× configuration: {declared}: " in result.stdout
