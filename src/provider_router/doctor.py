@@ -25,6 +25,10 @@ from provider_router.store import CONFIGURATION, HISTORY, Fault, Schema, Store, 
 _LITTLE_SPACE: Final = 100 * 1024 * 1024  # bytes
 _CLOCK_TOLERANCE: Final = 60.0  # seconds
 _LONGEST_CHECK: Final = 10.0  # seconds for one provider
+_LONGEST_CHECKS: Final = 30.0  # seconds for all of them
+_AT_ONCE: Final = 32  # providers
+_LONGEST_FETCH: Final = 10.0  # seconds for all secrets
+_LARGE: Final = 256 * 1024 * 1024  # bytes of a file that takes too long to be looked through
 
 
 class Verdict(StrEnum):
@@ -40,8 +44,8 @@ class Finding:
     """What was found of one thing.
 
     Attributes:
-        check: what was looked at: `plugins`, `configuration` (a declarative file, in place of the database),
-            `database`, `history`, `disk`, `clock`, `secrets`, `providers`.
+        check: what was looked at: `plugins`, `database`, `declared`, `configuration`, `settings`, `history`,
+            `secrets`, `clock`, `disk`, `providers`.
         subject: which one: a path, a provider's id, a plugin.
         verdict: how it stands.
         what: what was found.
@@ -66,19 +70,18 @@ async def examine(
     """Look at everything. Nothing is changed, and nothing but the providers' own checks is sent anywhere.
 
     Args:
-        database: the configuration's file; PROUTER_CONFIG, PROUTER_DB, PROUTER_HOME or the platform's folder unless
-            given.
+        database: the configuration's file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
         plugins: the provider types; those that are installed unless given.
         ask: whether the providers are asked if they answer.
         progress: told what is looked at next.
         wall: seconds since 1970.
     """
     path = home.database_path(database)
+    declared = home.declared_path(database)
     progress("plugins")
     if plugins is None:
         plugins = await anyio.to_thread.run_sync(Plugins.load)
     findings = list(_plugins(plugins))
-    declared = home.declared_path(database)
     files = [("history", home.history_path(path), HISTORY)]
     if declared is None:
         files.insert(0, ("database", path, CONFIGURATION))
@@ -93,11 +96,11 @@ async def examine(
         findings += _clock(path, wall())
     if declared is not None or (sound and exists(path)):
         progress("secrets")
-        found = await anyio.to_thread.run_sync(_configuration, database, declared, plugins)
+        found = await anyio.to_thread.run_sync(lambda: list(_secrets(database, plugins)))
         findings += found
-        if not any(one.check == "configuration" and one.verdict is Verdict.PROBLEM for one in found):
+        if not any(one.check == "configuration" for one in found):
             progress("providers")
-            findings += await _providers(database, path, plugins, ask=ask)
+            findings += await _providers(database, plugins, ask=ask)
     return findings
 
 
@@ -125,6 +128,10 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
 def _file(check: str, path: Path, schema: Schema) -> list[Finding]:
     if not exists(path):
         return [Finding(check=check, subject=str(path), verdict=Verdict.OK, what="is not there yet")]
+    if (size := path.stat().st_size) > _LARGE:
+        what = f"{size // 2**20} MB, which takes too long to look through here"
+        mend = "prouter db check looks through it, with --quick through most of it"
+        return [Finding(check=check, subject=str(path), verdict=Verdict.OK, what=what, mend=mend)]
     faults = inspect(path, schema)
     if not faults:
         return [Finding(check=check, subject=str(path), verdict=Verdict.OK, what="sound")]
@@ -167,47 +174,43 @@ def _secrets_file() -> Iterator[Finding]:
         )
 
 
-def _configuration(database: str | Path | None, declared: Path | None, plugins: Plugins) -> list[Finding]:
-    """Whether a declarative file can be used, whether new secrets can be kept, and whether each can be had."""
-    found: list[Finding] = []
-    with Admin(database, plugins=plugins) as admin:
+def _secrets(database: str | Path | None, plugins: Plugins) -> Iterator[Finding]:
+    """Whether the configuration can be read, its keeper take secrets, and each secret be had."""
+    with Admin(database, who="doctor", plugins=plugins) as admin:
         try:
-            enabled = {provider.id for provider in admin.providers.list() if provider.enabled}
-            if declared is not None:
-                found.append(Finding(check="configuration", subject=str(declared), verdict=Verdict.OK, what="sound"))
-            else:
-                found.append(_keeper(admin))
-            for one in admin.secrets.check():
-                if one.state != "ok":
-                    owner = one.owner.split("/")[0]
-                    unused = owner not in enabled and owner != "credentials"
-                    found.append(
-                        Finding(
-                            check="secrets",
-                            subject=one.owner,
-                            verdict=Verdict.WARNING if unused else Verdict.PROBLEM,
-                            what=f"{one.reference}: {one.problem}",
-                            mend=_KEY_MEND.format(*one.owner.split("/")) if owner != "credentials" else "",
-                        )
-                    )
-        except (ConfigError, StoreError) as error:
-            check, subject = ("secrets", str(admin.path)) if declared is None else ("configuration", str(declared))
-            found.append(Finding(check=check, subject=subject, verdict=Verdict.PROBLEM, what=str(error)))
-    return found
+            enabled = {provider.id for provider in admin.providers.list(enabled=True)}
+            if home.declared_path(database) is not None:
+                yield Finding(
+                    check="declared", subject=str(admin.path), verdict=Verdict.OK, what="in use (PROUTER_CONFIG)"
+                )
+            checked = admin.secrets.check(time_limit=_LONGEST_FETCH)
+        except ProviderRouterError as error:
+            yield Finding(check="configuration", subject=str(admin.path), verdict=Verdict.PROBLEM, what=str(error))
+            return
+        if home.declared_path(database) is None:
+            yield _keeper(admin)
+        for one in checked:
+            if one.state != "ok":
+                provider, _, key = one.owner.partition("/")
+                again = f"prouter provider config {provider} {key} --stdin"
+                yield Finding(
+                    check="secrets",
+                    subject=one.owner,
+                    verdict=Verdict.PROBLEM if provider in (*enabled, "credentials") else Verdict.WARNING,
+                    what=f"{one.reference}: {one.problem}",
+                    mend="prouter credentials set" if provider == "credentials" else again,
+                )
 
 
 def _keeper(admin: Admin) -> Finding:
-    """Who takes new secrets, and whether it can: `sealed` needs its key, `keyring` its extra."""
-    problem = admin.secrets.problem()
-    return Finding(
-        check="secrets",
-        subject=f"keeper {admin.secrets.keeper}",
-        verdict=Verdict.PROBLEM if problem else Verdict.OK,
-        what=problem or "can take new ones",
-    )
-
-
-_KEY_MEND: Final = "Provide it there, or give it anew: prouter provider config {0} {1} --stdin"
+    """The keeper of new secrets: whether its key and its package are there."""
+    keeper = admin.secrets.keeper
+    try:
+        admin.secrets.ready()
+    except ProviderRouterError as error:
+        mend = "prouter secrets move file has them kept in a file"
+        return Finding(check="secrets", subject=keeper, verdict=Verdict.PROBLEM, what=str(error), mend=mend)
+    return Finding(check="secrets", subject=keeper, verdict=Verdict.OK, what="keeps new secrets")
 
 
 def _clock(path: Path, now: float) -> Iterator[Finding]:
@@ -229,38 +232,53 @@ def _clock(path: Path, now: float) -> Iterator[Finding]:
         )
 
 
-async def _providers(database: str | Path | None, path: Path, plugins: Plugins, *, ask: bool) -> list[Finding]:
+async def _providers(database: str | Path | None, plugins: Plugins, *, ask: bool) -> list[Finding]:
     found: dict[str, Finding] = {}
+    limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def look(router: AsyncRouter, stands: ProviderHealth) -> None:
-        found[stands.provider] = await _provider(router, stands, ask=ask)
+        async with limiter:
+            found[stands.provider] = await _provider(router, stands, ask=ask)
 
     try:
-        async with AsyncRouter(database, plugins=plugins, share_health=False) as router:
+        async with AsyncRouter(database, plugins=plugins, share_health=False, history=False) as router:
             providers = await router.health()
-            async with anyio.create_task_group() as tasks:
-                for stands in providers:
-                    tasks.start_soon(look, router, stands)
-    except StoreError as error:
-        return [Finding(check="database", subject=str(path), verdict=Verdict.PROBLEM, what=str(error))]
+            trouble = router.registry.trouble
+            with anyio.move_on_after(_LONGEST_CHECKS):
+                async with anyio.create_task_group() as tasks:
+                    for stands in providers:
+                        tasks.start_soon(look, router, stands)
+    except (ConfigError, StoreError) as error:
+        subject = str(home.declared_path(database) or home.database_path(database))
+        return [Finding(check="configuration", subject=subject, verdict=Verdict.PROBLEM, what=str(error))]
     if not providers:
         mend = "prouter add"
         return [Finding(check="providers", subject="-", verdict=Verdict.WARNING, what="None is configured.", mend=mend)]
-    return [found[stands.provider] for stands in providers]
+    told = [found.get(stands.provider) or _unasked(stands.provider) for stands in providers]
+    if trouble:
+        mend = "prouter settings explain says where each comes from"
+        told.insert(0, Finding(check="settings", subject="routing", verdict=Verdict.PROBLEM, what=trouble, mend=mend))
+    return told
+
+
+def _unasked(provider: str) -> Finding:
+    what = f"not asked: the others took {duration_text(_LONGEST_CHECKS)}"
+    mend = f"prouter test {provider}"
+    return Finding(check="providers", subject=provider, verdict=Verdict.WARNING, what=what, mend=mend)
 
 
 async def _provider(router: AsyncRouter, stands: ProviderHealth, *, ask: bool) -> Finding:
     verdict, what, mend = Verdict.OK, stands.state, ""
-    if stands.stale:
-        verdict, what = Verdict.WARNING, f"is not as it was configured last: {stands.stale}"
-        mend = "Mend what it says: prouter changes log shows what was changed last"
-    elif stands.state == "no-secret":  # how to mend it stands with the secrets
-        verdict, what = Verdict.PROBLEM, f"no secret, {stands.reason}"
-    elif stands.state == "unusable":
+    if stands.state == "unusable":
         verdict, what = Verdict.PROBLEM, stands.reason
         mend = f"prouter provider show {stands.provider}, then prouter provider edit {stands.provider}"
+    elif stands.state == "no-secret":
+        verdict, what, mend = Verdict.PROBLEM, stands.reason, "prouter secrets check"
     elif stands.state != "disabled" and ask:
         verdict, what, mend = await _asked(router, stands.provider)
+    if stands.stale and stands.stale != router.registry.trouble and verdict is Verdict.OK:
+        verdict, what = Verdict.WARNING, f"asked as before its last change, which cannot be loaded: {stands.stale}"
+        mend = f"prouter provider show {stands.provider}"
     return Finding(check="providers", subject=stands.provider, verdict=verdict, what=what, mend=mend)
 
 

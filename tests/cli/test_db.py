@@ -59,3 +59,32 @@ def test_a_damaged_one_is_told_with_exit_code_1(prouter, tmp_path: Path) -> None
     result = prouter("db", "check", str(path))
     assert 1 == result.exit_code
     assert f"{path}: not sound\n" in result.stdout
+
+
+def test_without_a_file_the_backups_are_listed(answer, prouter, admin: Admin) -> None:
+    admin.models.add("pelican-7b")
+    assert "There is no backup of" in prouter("db", "restore").stderr
+    made = answer("db", "backup")["backup"]
+    assert [made] == [one["path"] for one in answer("db", "restore")]
+
+
+def test_a_backup_is_restored_as_a_change_and_told(answer, prouter, admin: Admin) -> None:
+    admin.models.add("pelican-7b")
+    made = answer("db", "backup")["backup"]
+    admin.models.remove("pelican-7b")
+    assert 2 == prouter("db", "restore", made).exit_code
+    assert None is answer("db", "restore", made, "--dry-run")["change"]
+    told = answer("db", "restore", made, "--yes")
+    assert (3, 3, []) == (told["change"], told["revision"], told["damaged"])
+    assert ["pelican-7b"] == [model.id for model in admin.models.list()]
+    assert "The configuration is as it is in the backup.\n" == prouter("db", "restore", made, "--yes").stdout
+
+
+def test_a_quick_check_finds_damaged_pages_too(prouter, admin: Admin) -> None:
+    admin.models.add("pelican-7b")
+    admin.close()
+    assert 0 == prouter("db", "check", "--quick").exit_code
+    with admin.path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"Z" * 20_000)
+    assert 1 == prouter("db", "check", "--quick").exit_code

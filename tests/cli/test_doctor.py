@@ -64,38 +64,7 @@ def test_a_secret_that_is_not_there_is_told(answer, prouter, admin: Admin) -> No
     admin.providers.add("keyed", type="openai-compatible", config=config)
     result = prouter("doctor", "-q")
     assert 1 == result.exit_code
-    assert (
-        "× secrets: keyed/apiKey: env:NO_SUCH_NAME: the environment variable NO_SUCH_NAME is not set" in result.stdout
-    )
-    assert "prouter provider config keyed apiKey --stdin\n" in result.stdout
-    admin.providers.disable("keyed")
-    assert 0 == prouter("doctor", "-q").exit_code
-
-
-def test_the_keeper_of_new_secrets_is_told_and_what_it_lacks(prouter, admin: Admin) -> None:
-    admin.models.add("m")
-    assert "✓ secrets: keeper file: can take new ones\n" in prouter("doctor").stdout
-    admin.settings.set("secrets.keeper", "sealed")
-    result = prouter("doctor", "-q")
-    assert 1 == result.exit_code
-    assert "× secrets: keeper sealed: " in result.stdout
-    assert "PROUTER_SECRET_KEY" in result.stdout
-
-
-def test_a_declarative_file_is_looked_at_in_place_of_the_database(
-    prouter, desk: Backend, tmp_path, monkeypatch
-) -> None:
-    file = tmp_path / "providers.toml"
-    monkeypatch.setenv("PROUTER_CONFIG", str(file))
-    file.write_text(f'[providers.loft]\ntype = "openai-compatible"\nconfig = {{ baseURL = "{desk.base_url}" }}\n')
-    stdout = prouter("doctor").stdout
-    assert f"✓ configuration: {file}: sound\n" in stdout
-    assert "✓ providers: loft: answers, " in stdout
-    assert "database" not in stdout
-    file.write_text("[providers")
-    result = prouter("doctor", "-q")
-    assert 1 == result.exit_code
-    assert f"× configuration: {file}: " in result.stdout
+    assert "NO_SUCH_NAME" in result.stdout
 
 
 def test_a_damaged_database_is_told_and_nothing_else_is_tried_with_it(prouter, admin: Admin) -> None:
@@ -133,3 +102,35 @@ def test_without_a_plugin_it_says_what_to_install() -> None:
 
     (found,) = [one for one in anyio.run(examined) if one.check == "plugins"]
     assert ("pip install 'provider-router[all]'", Verdict.PROBLEM) == (found.mend, found.verdict)
+
+
+def test_each_secret_that_cannot_be_had_is_told_with_its_command(prouter, admin: Admin) -> None:
+    config = {"baseURL": "http://localhost:9/v1", "apiKey": "env:NO_SUCH_NAME"}
+    admin.providers.add("keyed", type="openai-compatible", config=config)
+    stdout = prouter("doctor", "-q", "--no-ask").stdout
+    assert "× secrets: keyed/apiKey: env:NO_SUCH_NAME: " in stdout
+    assert "    → prouter provider config keyed apiKey --stdin\n" in stdout
+
+
+def test_the_keeper_of_new_secrets_is_told_and_what_it_lacks(prouter, admin: Admin, monkeypatch) -> None:
+    admin.models.add("m")
+    assert "✓ secrets: file: keeps new secrets\n" in prouter("doctor", "--no-ask").stdout
+    pytest.importorskip("cryptography")
+    monkeypatch.setenv("PROUTER_SECRET_KEY", admin.secrets.new_key())
+    admin.settings.set("secrets.keeper", "sealed")
+    monkeypatch.delenv("PROUTER_SECRET_KEY")
+    assert "× secrets: sealed: The keeper sealed needs a key. " in prouter("doctor", "--no-ask").stdout
+
+
+def test_a_declared_file_is_looked_at_in_place_of_the_database(prouter, tmp_path, monkeypatch) -> None:
+    declared = tmp_path / "providers.toml"
+    monkeypatch.setenv("PROUTER_CONFIG", str(declared))
+    desk = '[providers.desk]\ntype = "openai-compatible"\nconfig = { baseURL = "http://localhost:9/v1" }\n'
+    declared.write_text(desk)
+    stdout = prouter("doctor", "--no-ask").stdout
+    assert f"✓ declared: {declared}: in use (PROUTER_CONFIG)\n" in stdout
+    assert "✓ providers: desk: ready\n" in stdout
+    declared.write_text('[providers.desk]\ntype = "no-such-type"\n')
+    result = prouter("doctor", "-q", "--no-ask")
+    assert 1 == result.exit_code
+    assert f"× configuration: {declared}: " in result.stdout

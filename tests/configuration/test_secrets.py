@@ -264,3 +264,12 @@ def test_a_secret_of_another_provider_can_be_shared_from_this_machine(
         open_admin(local=False).providers.add("loft", type="heron", config={"token": entry.reference})
     admin.providers.add("loft", type="heron", config={"token": entry.reference})
     assert admin.providers.config("loft").build_config().token == Secret(KEY)
+
+
+@pytest.mark.posix
+def test_a_check_does_not_wait_longer_than_it_may(tmp_path: Path) -> None:
+    with Admin(tmp_path / "router.db") as admin:
+        config = {"baseURL": "http://localhost:9/v1", "apiKey": "cmd:sleep 2"}
+        admin.providers.add("slow", type="openai-compatible", config=config)
+        (checked,) = admin.secrets.check(time_limit=0.05)
+    assert ("unreadable", "it was not there in time; does it wait for somebody?") == (checked.state, checked.problem)

@@ -74,6 +74,7 @@ class Reader:
     programs: dict[str, subprocess.Popen[str]] = field(factory=dict)
 
     def read(self) -> None:
+        self.monkeypatch.chdir(self.folder)  # what a command writes is not to lie in the repository
         self.names |= {"backend": self.backend, "port": self.port, "file": self.file, "end": self.end}
         self.names |= {"answers": answers, "reader": self}
         printed = None

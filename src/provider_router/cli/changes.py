@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provider_router.configuration.changes import Rollback
     from provider_router.configuration.differences import Difference
     from provider_router.configuration.document import Document
+    from provider_router.configuration.restoring import Restored
     from provider_router.store import ChangeRecord
 
 
@@ -96,7 +97,7 @@ def rollback(terminal: Terminal, *, number: int, dry_run: bool, yes: bool) -> No
         if not yes and not dry_run and planned.differences:
             if not terminal.interactive:
                 raise click.UsageError("say --yes to go back, or --dry-run to see what would be")
-            terminal.note(_text(planned.differences))
+            terminal.note(differences_text(planned.differences))
             if not terminal.confirm(f"Go back to change {number}?", default=False):
                 raise click.Abort
         done = planned if dry_run else admin.changes.rollback(number, expected=newest)
@@ -108,10 +109,10 @@ def rollback(terminal: Terminal, *, number: int, dry_run: bool, yes: bool) -> No
         "missing_types": done.missing_types,
     }
     what = f"back at change {number}, as change {done.change.number}" if done.change else ""
-    shown = _text(done.differences) if yes or dry_run else ""
+    shown = differences_text(done.differences) if yes or dry_run else ""
     nothing = f"The configuration is as it was at change {number}."
     terminal.result(value, "\n".join(part for part in (shown, what) if part) or nothing)
-    _tell_missing(terminal, done)
+    tell_missing(terminal, done)
 
 
 @changes.command()
@@ -166,7 +167,7 @@ def import_(terminal: Terminal, *, file: Path, dry_run: bool) -> None:
         "differences": done.differences,
         "left_out": done.left_out,
     }
-    lines = [_text(done.differences)] if done.differences else ["Everything in it is here already."]
+    lines = [differences_text(done.differences)] if done.differences else ["Everything in it is here already."]
     lines += [f"imported, as change {done.change.number}"] if done.change else []
     terminal.result(value, "\n".join(lines))
     if not terminal.json:
@@ -179,12 +180,13 @@ def import_(terminal: Terminal, *, file: Path, dry_run: bool) -> None:
 
 def _show(terminal: Terminal, found: Sequence[Difference]) -> None:
     if found or terminal.json:
-        terminal.result(found, _text(found))
+        terminal.result(found, differences_text(found))
     else:
         terminal.note("Nothing is different.")
 
 
-def _text(found: Sequence[Difference]) -> str:
+def differences_text(found: Sequence[Difference]) -> str:
+    """Differences for people, a block for each thing."""
     lines = []
     for one in found:
         lines.append(f"{_SIGNS[one.kind]} {one.noun} {one.subject}")
@@ -210,7 +212,8 @@ def _told(record: ChangeRecord) -> str:
     return f"Change {record.number}, {record.at.astimezone():%Y-%m-%d %H:%M:%S}, by {record.who}: {record.what}"
 
 
-def _tell_missing(terminal: Terminal, done: Rollback) -> None:
+def tell_missing(terminal: Terminal, done: Rollback | Restored) -> None:
+    """Say what did not come back whole."""
     if terminal.json:
         return
     for label in done.missing_secrets:

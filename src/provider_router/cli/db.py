@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provider_router.cli.terminal import Terminal, json_option
+from provider_router.cli.terminal import Terminal, json_option, table
 
 if TYPE_CHECKING:
+    from provider_router.configuration.restoring import Restored
     from provider_router.store import Fault
 
 
@@ -56,9 +57,10 @@ def backup(terminal: Terminal, *, file: Path | None, with_history: bool) -> None
 
 @db.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--quick", is_flag=True, help="Leave out whether the indexes fit their tables: for a large history.")
 @json_option
 @click.pass_obj
-def check(terminal: Terminal, *, file: Path | None) -> None:
+def check(terminal: Terminal, *, file: Path | None, quick: bool) -> None:
     """Look whether the databases are sound, or FILE, a backup. The exit code is 1 if one is not."""
     from provider_router import home
     from provider_router.store import CONFIGURATION, HISTORY, exists, inspect
@@ -71,7 +73,7 @@ def check(terminal: Terminal, *, file: Path | None) -> None:
     for each, schema in looked:
         if terminal.interactive:
             terminal.note(f"Looking at {each} …")
-        found.append((each, inspect(each, schema)))
+        found.append((each, inspect(each, schema, quick=quick)))
     lines = [] if found else [f"{path}: does not exist yet"]
     for each, faults in found:
         lines.append(f"{each}: {'sound' if not faults else 'not sound' if _grave(faults) else 'sound, but'}")
@@ -82,6 +84,101 @@ def check(terminal: Terminal, *, file: Path | None) -> None:
     )
     if any(_grave(faults) for _, faults in found):
         click.get_current_context().exit(1)
+
+
+@db.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--history", "with_history", is_flag=True, help="Restore the history too, from the file beside FILE.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, and only show what would be.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def restore(terminal: Terminal, *, file: Path | None, with_history: bool, dry_run: bool, yes: bool) -> None:
+    """Bring the configuration to what FILE has, a backup, while it is in use. Without FILE, list the backups.
+
+    FILE is looked at first, and what is there now is copied. Then it is a new change, which `prouter changes rollback`
+    takes back. A database that is damaged is kept under another name, and one is made anew from FILE.
+    """
+    if file is None:
+        if with_history or dry_run or yes:
+            raise click.UsageError("name the FILE to restore; `prouter db restore` alone lists the backups")
+        _list_backups(terminal)
+        return
+    from provider_router.cli.changes import differences_text, tell_missing
+
+    with terminal.admin() as admin:
+        planned = admin.restore(file, with_history=with_history, dry_run=True)
+        shown = differences_text(planned.differences)
+        if not yes and not dry_run:
+            if not terminal.interactive:
+                raise click.UsageError("say --yes to restore it, or --dry-run to see what would be")
+            terminal.note(_announced(planned, shown))
+            if not terminal.confirm(f"Restore {file}?", default=False):
+                raise click.Abort
+        done = planned
+        if not dry_run:
+            done = admin.restore(file, with_history=with_history, expected=planned.revision)
+    lines = [shown] if shown and (yes or dry_run) else []
+    terminal.result(
+        {
+            "backup": done.source,
+            "change": done.change.number if done.change else None,
+            "differences": done.differences,
+            "missing_secrets": done.missing_secrets,
+            "missing_types": done.missing_types,
+            "saved": done.saved,
+            "damaged": done.damaged,
+            "revision": done.revision,
+            "history": done.history,
+        },
+        "\n".join([*lines, *(_would(done) if dry_run else _restored(done))]),
+    )
+    tell_missing(terminal, done)
+
+
+def _list_backups(terminal: Terminal) -> None:
+    from datetime import UTC, datetime
+
+    from provider_router import home
+    from provider_router.store import backups
+
+    source = home.database_path(terminal.database)
+    found = [(path, path.stat()) for path in backups(source)]
+    made = [datetime.fromtimestamp(status.st_mtime, UTC) for _, status in found]
+    value = [{"path": path, "at": at, "bytes": status.st_size} for (path, status), at in zip(found, made, strict=True)]
+    if not found and not terminal.json:
+        terminal.note(f"There is no backup of {source}. `prouter db backup` makes one.")
+        return
+    cells = [
+        [f"{at.astimezone():%Y-%m-%d %H:%M:%S}", f"{status.st_size // 1024} KB", path]
+        for (path, status), at in zip(found, made, strict=True)
+    ]
+    terminal.result(value, table(cells, ("made", "size", "file")))
+
+
+def _announced(planned: Restored, shown: str) -> str:
+    history = ["The history is replaced by that of the backup."] if planned.history else []
+    return "\n".join([shown or "The configuration is as it is in the backup.", *_damaged(planned), *history])
+
+
+def _damaged(planned: Restored) -> list[str]:
+    return [f"{path} is damaged: it is kept under another name, and made anew." for path in planned.damaged]
+
+
+def _would(planned: Restored) -> list[str]:
+    return _damaged(planned) or ([] if planned.differences else ["The configuration is as it is in the backup."])
+
+
+def _restored(done: Restored) -> list[str]:
+    lines = [f"What was damaged is kept: {path}" for path in done.damaged]
+    lines += [f"What was there before is kept: {path}" for path in done.saved]
+    if done.change:
+        lines.append(f"restored, as change {done.change.number}")
+    elif done.differences:
+        lines.append(f"restored, with its changes up to {done.revision}")
+    else:
+        lines.append("The configuration is as it is in the backup.")
+    return [*lines, *(["restored the history"] if done.history else [])]
 
 
 def _grave(faults: list[Fault]) -> bool:

@@ -16,6 +16,7 @@ from provider_router.configuration.links import Links
 from provider_router.configuration.model_sync import ModelSync
 from provider_router.configuration.models import Models
 from provider_router.configuration.providers import Providers
+from provider_router.configuration.restoring import Restored, restore
 from provider_router.configuration.secrets import Secrets
 from provider_router.configuration.settings import Settings
 from provider_router.configuration.transfer import Import, export_document, import_document
@@ -106,6 +107,33 @@ class Admin:
         """
         document = source if isinstance(source, Mapping) else Path(source).expanduser()
         return import_document(self._editor, document, dry_run=dry_run)
+
+    def restore(
+        self, source: str | Path, *, with_history: bool = False, dry_run: bool = False, expected: int | None = None
+    ) -> Restored:
+        """Bring the configuration to what a backup has, after it was looked at, and what is there now was saved.
+
+        Where something is configured, that is a new change, which can be rolled back; secrets that were removed since
+        come back as with a rollback. Where nothing is, or the database is damaged, the backup comes with all its
+        changes, and a damaged file is kept under another name. Every process goes on with it at its next request.
+
+        Args:
+            source: a copy that `prouter db backup` made, or another database; it is not changed.
+            with_history: restore the history too, all of it, from the file beside the backup.
+            dry_run: change nothing, and only say what would be.
+            expected: the newest change that the caller knows of.
+
+        Raises:
+            StoreError: the backup cannot be restored, or the database not be written; the message says why.
+            ConfigError: there is a newer change than `expected`, or a declarative file stands in the database's place.
+        """
+        return restore(
+            self._editor,
+            Path(source).expanduser().absolute(),
+            with_history=with_history,
+            dry_run=dry_run,
+            expected=expected,
+        )
 
     def close(self) -> None:
         """Close the database. May be called twice; the next use opens it anew."""

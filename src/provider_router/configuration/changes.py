@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from provider_router.configuration.differences import Difference, differences
-from provider_router.configuration.editor import Change, Editor, references_in
-from provider_router.configuration.options import drop_secrets
-from provider_router.errors import ConfigError, MissingSecret
-from provider_router.providers.secrets import parse_reference
-from provider_router.store import ChangeRecord, Configuration, OptionRecord
+from provider_router.configuration.editor import Editor
+from provider_router.configuration.returning import Return, bring_back, would_return
+from provider_router.store import ChangeRecord, Configuration
 
 
 @frozen(kw_only=True)
@@ -106,87 +103,20 @@ class Changes:
         Raises:
             ConfigError: there is no such change, or there is a newer one than `expected`.
         """
-        if dry_run:
-            return self._planned(number)
-        with self._editor.change() as change:
-            store = self._editor.store
-            if expected is not None and store.revision != expected:
-                raise ConfigError(
-                    f"Somebody has changed the configuration meanwhile: the newest change is {store.revision}. "
-                    "Nothing was done; look at it with `prouter changes log` and try again."
-                )
-            now, then = store.read(), store.at(number)
-            target, missing = self._with_secrets(then, change)
-            replaced = store.replace(target)
-            result = self._result(number, now, target, missing)
-            if not (replaced.before or replaced.after):
-                return result
-            drop_secrets(change, replaced.before)
-            what = f"rolled back to change {number}"
-            told = change.tell(what, noun="change", subject=str(number), before=replaced.before, after=replaced.after)
-        return evolve(result, change=told)
-
-    def _planned(self, number: int) -> Rollback:
         store = self._editor.store
-        target, missing = self._with_secrets(store.at(number), None)
-        return self._result(number, store.read(), target, missing)
+        if dry_run:
+            return self._rollback(number, would_return(self._editor, store.at(number)))
+        with self._editor.change() as change:
+            self._editor.refuse_unseen(expected)
+            what = f"rolled back to change {number}"
+            done = bring_back(self._editor, change, store.at(number), what=what, noun="change", subject=str(number))
+        return self._rollback(number, done)
 
-    def _result(self, number: int, now: Configuration, target: Configuration, missing: tuple[str, ...]) -> Rollback:
-        types = self._editor.plugins
-        found = differences(now, target, types)
-        back = {one.subject for one in found if one.noun == "provider" and one.kind != "removed"}
+    def _rollback(self, number: int, done: Return) -> Rollback:
         return Rollback(
             number=number,
-            differences=found,
-            missing_secrets=missing,
-            missing_types=tuple(sorted(name for name in back if target.providers[name].type not in types.types)),
+            differences=done.differences,
+            missing_secrets=done.missing_secrets,
+            missing_types=done.missing_types,
+            change=done.change,
         )
-
-    def _with_secrets(self, then: Configuration, change: Change | None) -> tuple[Configuration, tuple[str, ...]]:
-        """A configuration without the references that lead nowhere any more, and the others' secrets out of the bin.
-
-        Args:
-            then: the configuration.
-            change: the change in which secrets are taken out; None takes none out, and only looks.
-        """
-        keeper = self._editor.keeper
-        live = set(keeper.ids())
-
-        def has(reference: str) -> bool:
-            parsed = parse_reference(reference)
-            if parsed is None or parsed.scheme != "secret" or parsed.place in live:
-                return True
-            if change is None:
-                return keeper.owner(parsed.place) is not None
-            try:
-                change.restore_secret(reference)
-            except MissingSecret:
-                return False
-            live.add(parsed.place)
-            return True
-
-        missing: list[str] = []
-        options: dict[str, tuple[OptionRecord, ...]] = {}
-        for provider, records in then.options.items():
-            kept = tuple(one for one in (_without(record, has, missing) for record in records) if one is not None)
-            options |= {provider: kept} if kept else {}
-        logins = []
-        for login in then.credentials:
-            gone = [f"credentials/{name}" for name in ("token", "cookies") if not has(getattr(login, name))]
-            missing += gone
-            logins += [] if gone else [login]
-        return evolve(then, options=options, credentials=tuple(logins)), tuple(missing)
-
-
-def _without(record: OptionRecord, has: Callable[[str], bool], missing: list[str]) -> OptionRecord | None:
-    """An option without the references whose secrets are gone; None if nothing is left of it."""
-    gone = {reference for reference in references_in(record.value) if not has(reference)}
-    label = f"{record.provider_id}/{record.key}"
-    if not gone or not (record.sensitive or isinstance(record.value, dict)):
-        return record
-    if not isinstance(record.value, dict):
-        missing.append(label)
-        return None
-    missing += [f"{label}.{part}" for part, value in record.value.items() if value in gone]
-    left = {part: value for part, value in record.value.items() if value not in gone}
-    return evolve(record, value=left) if left else None

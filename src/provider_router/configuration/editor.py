@@ -111,6 +111,27 @@ class Editor:
         if not self.local:
             raise ConfigError("Who keeps the secrets is decided on this machine only: use prouter or Python there.")
 
+    def refuse_declared(self) -> None:
+        """See that there is a database to be changed.
+
+        Raises:
+            DeclaredConfig: a declarative file stands in its place.
+        """
+        if self._declared is not None:
+            raise DeclaredConfig(
+                f"The configuration comes from {self.path} (PROUTER_CONFIG) and is changed there; a change of the file "
+                "is in force at the next request. To change a database, unset PROUTER_CONFIG or name one (--db)."
+            )
+
+    def refuse_unseen(self, expected: int | None) -> None:
+        """See that nothing was changed since the caller looked.
+
+        Raises:
+            ConfigError: there is a newer change than `expected`.
+        """
+        if expected is not None and self.store.revision != expected:
+            raise changed_meanwhile(self.store.revision)
+
     @contextmanager
     def change(self) -> Iterator[Change]:
         """A block that is kept whole or not at all. Inside another one, its secrets wait for that one's end."""
@@ -135,11 +156,7 @@ class Editor:
 
     def _for_writing(self) -> Store:
         """The database; and the keepers' bins without what lay there for longer than they should."""
-        if self._declared is not None:
-            raise DeclaredConfig(
-                f"The configuration comes from {self.path} (PROUTER_CONFIG) and is changed there; a change of the file "
-                "is in force at the next request. To change a database, unset PROUTER_CONFIG or name one (--db)."
-            )
+        self.refuse_declared()
         store = self.store
         if self._purged_at is None or time.monotonic() > self._purged_at + _PURGE_EVERY:
             self._purged_at = time.monotonic()
@@ -310,6 +327,14 @@ class Change:
                 StoreError,
             ) as error:  # what was decided in the database stands, whether this works or not
                 log.warning("a secret that nothing refers to stays with its keeper: %s", error)
+
+
+def changed_meanwhile(newest: int) -> ConfigError:
+    """The error of who has looked at what is not there any more."""
+    return ConfigError(
+        f"Somebody has changed the configuration meanwhile: the newest change is {newest}. "
+        "Nothing was done; look at it with `prouter changes log` and try again."
+    )
 
 
 def references_in(value: Json) -> tuple[str, ...]:

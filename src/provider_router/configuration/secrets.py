@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -26,6 +26,11 @@ _PLACES: Final[Mapping[str, str]] = {
     "keyring": "the system's keyring",
     "cmd": "what the command prints",
 }
+
+_TOO_LATE: Final[tuple[Literal["unreadable"], str]] = (
+    "unreadable",
+    "it was not there in time; does it wait for somebody?",
+)
 
 
 @frozen(kw_only=True)
@@ -74,6 +79,14 @@ class Secrets:
         """The keeper that takes new secrets: the setting `secrets.keeper`."""
         return self._keepers.name
 
+    def ready(self) -> None:
+        """See that the keeper of new secrets could take one now.
+
+        Raises:
+            ConfigError: it could not: its package or its key is missing, or others hold it.
+        """
+        self._keepers.ready()
+
     def list(self) -> tuple[SecretEntry, ...]:
         """Every secret that something refers to, then those that are kept beside, in the bin too. None is fetched.
 
@@ -98,13 +111,22 @@ class Secrets:
         ]
         return tuple(entries)
 
-    def check(self) -> tuple[SecretCheck, ...]:
-        """Fetch every secret that something refers to, and throw it away. Runs commands, asks the keyring."""
+    def check(self, *, time_limit: float | None = None) -> tuple[SecretCheck, ...]:
+        """Fetch every secret that something refers to, and throw it away. Runs commands, asks the keyring.
+
+        Args:
+            time_limit: longest wait for all of them, in seconds; those that are not there by then are unreadable.
+        """
         uses = self._uses()
         references = list(dict.fromkeys(reference for _, reference in uses))
         keepers = self._keepers
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = dict(zip(references, pool.map(lambda one: _checked(one, keepers), references), strict=True))
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            asked = {one: pool.submit(_checked, one, keepers) for one in references}
+            done, _ = wait(asked.values(), timeout=time_limit)
+            found = {one: future.result() if future in done else _TOO_LATE for one, future in asked.items()}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         return tuple(
             SecretCheck(owner=owner, reference=reference.shown, state=found[reference][0], problem=found[reference][1])
             for owner, reference in uses
@@ -113,14 +135,6 @@ class Secrets:
     def warning(self) -> str | None:
         """What is to be said of the keepers: that others can read a file of theirs."""
         return self._keepers.warning()
-
-    def problem(self) -> str | None:
-        """Why the keeper that takes new secrets cannot take any: its key or its extra is missing."""
-        try:
-            self._keepers.ready()
-        except ConfigError as error:
-            return str(error)
-        return None
 
     def move(self, keeper: str, *, dry_run: bool = False) -> tuple[Moved, ...]:
         """Give every kept secret, the bin too, to one keeper, which takes new ones from now on.

@@ -6,7 +6,7 @@ from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
 from provider_router.store.history import History
 from provider_router.store.history_schema import HISTORY
-from provider_router.store.inspection import Fault, inspect
+from provider_router.store.inspection import Fault, damages, inspect
 from provider_router.store.keepers import KEEPER_SETTING, KEEPERS, open_keepers
 from provider_router.store.migrations import CONFIGURATION, Schema
 from provider_router.store.past import NOUNS, Kept, Replaced, configuration_of, key_of, records_of
@@ -23,6 +23,7 @@ from provider_router.store.records import (
     record_of,
     row_of,
 )
+from provider_router.store.restoring import overwrite, readable, set_aside
 from provider_router.store.sealed import Rotated, new_key
 from provider_router.store.store import Store
 from provider_router.store.values import Json, Kind, kind_of
@@ -35,6 +36,10 @@ __all__ = [
     "backups",
     "Progress",
     "inspect",
+    "damages",
+    "readable",
+    "overwrite",
+    "set_aside",
     "Fault",
     "Schema",
     "CONFIGURATION",

@@ -57,7 +57,7 @@ def backup(source: Path, target: Path, *, progress: Progress | None = None) -> N
 def backup_path(source: Path) -> Path:
     """Where a copy goes that nobody named: `backups/router-backup-2026-01-31-142233.db` beside `router.db`."""
     at = datetime.now(UTC)
-    return _free(source.with_name("backups"), f"{source.stem}-backup-{at:%Y-%m-%d-%H%M%S}", source.suffix)
+    return free_name(source.with_name("backups"), f"{source.stem}-backup-{at:%Y-%m-%d-%H%M%S}", source.suffix)
 
 
 def backups(source: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def backup_before(step: str, path: Path) -> Path:
         The copy: `provider-router.before-m002_keys-20260131T142233Z.db` beside the original.
     """
     at = datetime.now(UTC)
-    target = _free(path.parent, f"{path.stem}.before-{step}-{at:%Y%m%dT%H%M%SZ}", path.suffix)
+    target = free_name(path.parent, f"{path.stem}.before-{step}-{at:%Y%m%dT%H%M%SZ}", path.suffix)
     backup(path, target)
     for old in _before_steps(path)[KEPT_BEFORE_STEPS:]:
         with suppress(OSError):  # one too many harms nobody
@@ -86,8 +86,8 @@ def _before_steps(path: Path) -> list[Path]:
     return sorted(found, key=lambda copy: (copy.stat().st_mtime_ns, copy.name), reverse=True)
 
 
-def _free(folder: Path, stem: str, suffix: str) -> Path:
-    """A name that is free in a folder: a second copy in the same second gets a number."""
+def free_name(folder: Path, stem: str, suffix: str) -> Path:
+    """A path that is free in a folder: a second copy in the same second gets a number."""
     target, number = folder / f"{stem}{suffix}", 2
     while file.exists(target):
         target, number = folder / f"{stem}-{number}{suffix}", number + 1

@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
-from provider_router.errors import StoreError
+from provider_router.errors import CorruptDatabase, StoreError
 from provider_router.store import file
 from provider_router.store.migrations import CONFIGURATION, Schema
 
@@ -58,8 +58,13 @@ class Fault:
     grave: bool = True
 
 
-def inspect(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:
+def inspect(path: Path, schema: Schema = CONFIGURATION, *, quick: bool = False) -> list[Fault]:
     """Everything that is wrong with a database, which has to be there. A large one takes a while.
+
+    Args:
+        path: the file.
+        schema: what it should hold.
+        quick: leave out whether the indexes fit their tables, which takes most of the time.
 
     Raises:
         KeyboardInterrupt: at once, also in the middle of a long check.
@@ -68,21 +73,34 @@ def inspect(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:
     try:
         file.require(path)
         with file.translated(path), closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw:
-            faults += _contents(raw, path, schema)
+            faults += _contents(raw, path, schema, quick=quick)
     except StoreError as error:
         faults.append(Fault(path=path, check="file", what=str(error)))  # its message says what to do
     return faults
 
 
+def damages(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:
+    """Why the content of a database, which has to be there, cannot be relied on; no faults if it can.
+
+    Raises:
+        StoreError: what is there is held, or of something else, or of a newer version, or cannot be read.
+    """
+    try:
+        with file.translated(path), closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw:
+            return [fault for fault in _contents(raw, path, schema) if fault.grave]
+    except CorruptDatabase as error:
+        return [Fault(path=path, check="file", what=str(error))]
+
+
 _RESTORE: Final = "Restore a backup: prouter db restore shows which there are."
 
 
-def _contents(raw: sqlite3.Connection, path: Path, schema: Schema) -> Iterator[Fault]:
+def _contents(raw: sqlite3.Connection, path: Path, schema: Schema, *, quick: bool = False) -> Iterator[Fault]:
     # A signal's handler, such as that of Ctrl-C, runs only in Python: in here. What it raises ends the statement.
     raw.set_progress_handler(lambda: 0, _ABORT_EVERY)
     try:
         pending = schema.pending(raw, path)
-        for (said,) in raw.execute(f"PRAGMA integrity_check({_MOST})").fetchall():
+        for (said,) in raw.execute(f"PRAGMA {'quick_check' if quick else 'integrity_check'}({_MOST})").fetchall():
             if said != "ok":
                 yield Fault(path=path, check="integrity", what=f"It is damaged: {said}.", mend=_RESTORE)
         for table, rowid, parent, _ in raw.execute("PRAGMA foreign_key_check").fetchmany(_MOST):

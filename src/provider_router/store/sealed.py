@@ -116,7 +116,7 @@ class SealedKeeper(Keeper):
 
     def list(self) -> tuple[Kept, ...]:
         """See `Keeper`."""
-        return tuple(_kept(row) for row in self._connection.rows(f"{_UNEXPIRED} ORDER BY rowid", (self._now(),)))
+        return tuple(_kept(row) for row in self._rows())
 
     def find(self, id: str) -> Kept | None:
         """See `Keeper`."""
@@ -127,6 +127,19 @@ class SealedKeeper(Keeper):
         """See `Keeper`."""
         rows = self._connection.rows("SELECT id FROM sealed_secrets WHERE purge_at <= ?", (self._now(),))
         return sum(self._connection.delete("sealed_secrets", {"id": row["id"]}) for row in rows)
+
+    def take_in(self, other: SealedKeeper) -> tuple[str, ...]:
+        """Take those secrets of another database that are missing here, as they are sealed there.
+
+        Returns:
+            Their ids.
+        """
+        with self._connection.atomic():
+            self.purge()
+            rows = [row for row in other._rows() if self.find(row["id"]) is None]
+            for row in rows:
+                self._connection.insert("sealed_secrets", dict(row))
+        return tuple(row["id"] for row in rows)
 
     def rotate(self) -> Rotated:
         """Seal everything anew that is not under the first key, the bin too, all at once or nothing.
@@ -156,6 +169,9 @@ class SealedKeeper(Keeper):
                 except InvalidToken:
                     found["unreadable"].append(row["id"])
         return Rotated(**{name: tuple(ids) for name, ids in found.items()})
+
+    def _rows(self) -> Sequence[sqlite3.Row]:
+        return self._connection.rows(f"{_UNEXPIRED} ORDER BY rowid", (self._now(),))
 
     def _now(self) -> int:
         return round(self._clock() * 1000)

@@ -18,6 +18,7 @@ from provider_router.store.migrations import CONFIGURATION
 from provider_router.store.models import Models
 from provider_router.store.past import Replaced, configuration_at, replace
 from provider_router.store.providers import Providers
+from provider_router.store.restoring import fill
 from provider_router.store.sealed import SealedKeeper
 from provider_router.store.settings import Settings
 
@@ -134,6 +135,17 @@ class Store:
             ConfigError: the target is no state that the tables can have.
         """
         return replace(self._connection, target)
+
+    def fill(self, source: Path) -> bool:
+        """Take every row of another database in, changes and sealed secrets too, if nothing was changed here yet.
+
+        Args:
+            source: a sound database of this version.
+
+        Returns:
+            Whether it was done: False if somebody has changed something by now.
+        """
+        return fill(self._connection, source)
 
     def backup(self, target: Path) -> None:
         """Copy the database to a file that is not there yet, while others use it.
