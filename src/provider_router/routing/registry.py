@@ -17,6 +17,7 @@ from provider_router import limits as numbers
 from provider_router.chat import Capability
 from provider_router.errors import ConfigError, Failure, MissingSecret, ProviderError, StoreError, UnknownProvider
 from provider_router.providers.provider import ModelInfo, Provider
+from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
 from provider_router.routing.plan import Plan
@@ -451,7 +452,7 @@ class ProviderRegistry:
             try:
                 listed = await live.provider.models()
             except ProviderError as error:
-                if error.failure not in _LISTS_NONE:
+                if error.failure not in _LISTS_NONE or error.code == OUT_OF_ZONE:
                     raise
                 listed = []
             live.first_model = next((model.id for model in listed if model.chat), None)
