@@ -27,6 +27,7 @@ from provider_router.errors import (
 from provider_router.providers.provider import Provider
 from provider_router.providers.terms import Terms, under
 from provider_router.routing.actions import Action, Answer, Ask, Fail, Wait
+from provider_router.routing.border import terms_within
 from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
@@ -34,7 +35,7 @@ from provider_router.routing.plan import Candidate
 from provider_router.routing.registry import LiveProvider, ProviderRegistry
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.vigil import Clock, Vigil, vigil
-from provider_router.routing.watch import Border, Watch
+from provider_router.routing.watch import Watch
 
 log: Final = logging.getLogger("provider_router")
 
@@ -148,8 +149,9 @@ class Driver(ABC):
         if candidate.zone is None:
             await self._work(live.provider, await self._request_for(ask, watch, live))
             return
-        border = Border(provider=candidate.provider, zone=candidate.zone)
-        with under(Terms(zone=candidate.zone, progress=border)):  # for what is asked beside the request itself
+        with under(
+            terms_within(candidate.zone, provider=candidate.provider)
+        ):  # what is asked beside the request itself
             await self._work(live.provider, await self._request_for(ask, watch, live))
 
     async def _check(self, seconds: float) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,9 @@ from provider_router import limits as numbers
 from provider_router.chat import Capability
 from provider_router.errors import ConfigError, Failure, MissingSecret, ProviderError, StoreError, UnknownProvider
 from provider_router.providers.provider import ModelInfo, Provider
+from provider_router.providers.terms import under
 from provider_router.providers.zones import OUT_OF_ZONE
+from provider_router.routing.border import terms_within
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
 from provider_router.routing.plan import Plan
@@ -384,14 +386,19 @@ class ProviderRegistry:
         ids = dict.fromkeys(candidate.provider for candidate in plan.candidates[:_MASKED])
         return [live.provider.mask for each in ids if (live := self._live.get(each)) is not None]
 
-    async def first_models(self, ids: Iterable[str]) -> dict[str, str]:
-        """The first model of each of these providers that is known, or told soon and for nothing by its backend."""
+    async def first_models(self, zones: Mapping[str, str | None]) -> dict[str, str]:
+        """The first model of each of these providers that is known, or told soon and for nothing by its backend.
+
+        Args:
+            zones: how far asking each of them may go, by provider.
+        """
         found: dict[str, str] = {}
 
         async def ask(provider: str) -> None:
             live = self.take(provider)
             try:
-                with anyio.move_on_after(numbers.CHECK_SILENCE):
+                within = terms_within(zones[provider], provider=provider)
+                with under(within), anyio.move_on_after(numbers.CHECK_SILENCE):
                     if (model := await self.first_model(live)) is not None:
                         found[provider] = model
             except ProviderError:  # whoever asks it will hear of it
@@ -401,7 +408,7 @@ class ProviderRegistry:
                     await self.give_back(live)
 
         async with anyio.create_task_group() as asking:
-            for each in ids:
+            for each in zones:
                 if each in self._live and self._live[each].provider.free_check:
                     asking.start_soon(ask, each)
         return found

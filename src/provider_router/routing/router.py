@@ -249,7 +249,7 @@ class AsyncRouter:
             ),
             await self.registry.refresh(),
         )
-        own = [step.provider for step in plan.candidates if step.model is None and step.state == State.READY]
+        own = {c.provider: c.zone for c in plan.candidates if c.model is None and c.state == State.READY}
         if not own:
             return plan
         first = await self.registry.first_models(own)
