@@ -319,9 +319,10 @@ class AsyncRouter:
         condition = health.condition(
             Key(view.id, view.endpoint, view.default_model), now, slots=Slots(view.max_parallel)
         )
-        if view.problem:
-            condition = Condition(State.READY, view.problem)
-        state = "no-secret" if view.lacks_secret else "unusable" if view.problem else str(condition.state)
+        problem = view.problem or view.expired(at)
+        if problem:
+            condition = Condition(State.READY, problem)
+        state = "no-secret" if view.lacks_secret else "unusable" if problem else str(condition.state)
         if not view.enabled:
             state = "disabled"
         return ProviderHealth(
