@@ -31,8 +31,9 @@ from provider_router.routing.border import terms_within
 from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
+from provider_router.routing.live import LiveProvider
 from provider_router.routing.plan import Candidate
-from provider_router.routing.registry import LiveProvider, ProviderRegistry
+from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.vigil import Clock, Vigil, vigil
 from provider_router.routing.watch import Watch
