@@ -85,16 +85,6 @@ class Maker:
             return Made(id, as_it_was(live, record, links, values, stale=stale))
         return Made(id, broken_view(record, links, problem), anew=True)
 
-    def view(self, configuration: Configuration, record: ProviderRecord, values: Mapping[str, Any]) -> ProviderView:
-        """What a snapshot would hold of a provider under another configuration."""
-        links = links_of(configuration, record.id)
-        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
-        try:
-            provider = self._create(record, self._with_login(record, own, configuration))
-        except ConfigError as error:
-            return broken_view(record, links, error)
-        return provider_view(provider, record, links, values)
-
     def _with_login(
         self, record: ProviderRecord, own: Mapping[str, object], configuration: Configuration
     ) -> Mapping[str, object]:

@@ -273,8 +273,8 @@ class ProviderRegistry:
         It makes every provider, so it takes a while, and commands that give a secret are run.
         """
         values, _ = routing_values(configuration, {})
-        views = [self._maker.view(configuration, record, values) for record in configuration.providers.values()]
-        return snapshot_view(configuration, views, values)
+        made = [self._maker.make(configuration, each, live=None, values=values) for each in configuration.providers]
+        return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)
 
     @property
     def recording(self) -> Recording:
