@@ -180,6 +180,10 @@ async def test_a_type_whose_class_fails_takes_only_its_own_provider_out(
             bent.state,
             bent.reason,
         )
+        with Store.open(database) as store:  # and so it is under another configuration
+            view = router.registry.snapshot_of(store.read()).provider("bent")
+        assert view is not None
+        assert bent.reason == view.problem
 
 
 async def test_a_setting_that_cannot_be_read_stays_as_it_was_and_the_others_change(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from provider_router import (
@@ -20,9 +21,9 @@ from provider_router import (
     NoCandidates,
     ProviderError,
 )
-from provider_router.backends import MODELS, Backend, answers, echoes, silent, slow, status
+from provider_router.backends import EMBEDDINGS, MODELS, Backend, answers, echoes, silent, slow, status
 from provider_router.errors import ConfigError, Failure, NotCapable, ProviderCrashed, RequestRejected, UnknownProvider
-from provider_router.plugin import Capability, Provider
+from provider_router.plugin import Capability, OpenAICompatibleProvider, Provider
 
 HI = "hi"
 
@@ -377,3 +378,70 @@ async def test_every_answer_has_an_id_of_its_own(quick: Any) -> None:
             ids = {(await r.chat(HI)).request_id for _ in range(3)}
     assert len(ids) == 3
     assert all(each.startswith("req_") for each in ids)
+
+
+class Elsewhere(httpx.AsyncBaseTransport):
+    """A network in which every name leads to an address of the internet."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("93.184.216.34", 443) if name == "server_addr" else None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": self})
+        self.sent.append(await request.aread())
+        return httpx.Response(200, json={"data": [{"embedding": [1.0]}], "choices": [{"text": "far"}]})
+
+
+class Rewriting(OpenAICompatibleProvider):
+    """A type that sends another body than it is given, and asks for something before it chats."""
+
+    type = "rewriting"
+
+    class Config(OpenAICompatibleProvider.Config):
+        """The usual."""
+
+    async def embed(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = await self.post("embed", {**body, "truncate": False})
+        return answer
+
+    async def chat(self, request: ChatRequest) -> ChatResponse:
+        await self.post("conversations", {"title": request.messages[-1]["content"]})
+        return await super().chat(request)
+
+
+@pytest.mark.parametrize("made", ["quick", "rewriting"])
+@pytest.mark.parametrize("face", ["embed", "complete", "chat", "stream"])
+async def test_no_request_leaves_its_zone_whatever_it_is_and_whoever_sends_it(quick: Any, made: str, face: str) -> None:
+    network = Elsewhere()
+    maker = quick if made == "quick" else Rewriting
+    liar = maker("liar", base_url="https://desk.local/v1", zone="loopback", transport=network)
+    async with AsyncRouter(providers=[liar]) as r:
+        with pytest.raises(NotCapable, match="lies in the zone internet, and the request stays within loopback"):
+            match face:
+                case "embed":
+                    await r.embed({"model": "m", "input": "hi"}, zone="loopback")
+                case "complete":
+                    await r.complete({"model": "m", "prompt": "hi"}, zone="loopback")
+                case "chat":
+                    await r.chat(HI, zone="loopback")
+                case _:
+                    async with r.stream(HI, zone="loopback") as stream:
+                        await anext(aiter(stream))
+        steps = await r.plan(needs=["embeddings"], zone="loopback")
+    assert [(step.state, step.reason) for step in steps] == [("ready", "")]  # it tells of this request alone
+    assert network.sent == []
+
+
+async def test_a_body_that_is_handed_through_takes_the_options_of_a_call(quick: Any) -> None:
+    with Backend() as one:
+        one.script(silent(), path=EMBEDDINGS)
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r:
+            with pytest.raises(DeadlineExceeded):
+                await r.embed({"model": "m", "input": "hi"}, timeout=0.2)
+            with pytest.raises(TypeError, match="did you mean zone"):
+                await r.embed({"model": "m", "input": "hi"}, zones="lan")  # type: ignore[call-arg]
+            with pytest.raises(ValueError, match="'moon' is not one of"):
+                await r.complete({"model": "m", "prompt": "hi"}, zone="moon")

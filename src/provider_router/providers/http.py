@@ -10,16 +10,17 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from provider_router.chat import UNWATCHED, ChatRequest, decode, encode
+from provider_router.chat import ChatRequest, decode, encode
 from provider_router.dialects.failures import ErrorBody
 from provider_router.dialects.sse import Event, EventParser
 from provider_router.errors import MalformedAnswer, ProviderError
-from provider_router.limits import UNSAID, Limits
+from provider_router.limits import Limits
 from provider_router.providers.carrier import Carrier, Errand
 from provider_router.providers.config import option
 from provider_router.providers.exchange import Exchange
 from provider_router.providers.provider import Provider
 from provider_router.providers.secrets import Secret
+from provider_router.providers.terms import Terms, terms_in_force
 from provider_router.providers.transport import Waits
 from provider_router.providers.zones import zone_of_host
 
@@ -222,12 +223,13 @@ class HTTPProvider(Provider):
         """
         bounds = self._bounds(body, limits)
         silence = bounds.timeout if accept == "application/json" else max(bounds.first_token or 0, bounds.idle or 0)
-        content: bytes | None = None
-        progress, headers, zone = UNWATCHED, _NO_HEADERS, None
         if isinstance(body, ChatRequest):
-            content, progress, headers, zone = body.body, body.progress, body.headers, body.zone
-        elif body is not None:
-            content = encode(body)
+            terms: ChatRequest | Terms = body
+            content: bytes | None = body.body
+            headers = body.headers
+        else:
+            terms, headers = terms_in_force(), _NO_HEADERS
+            content = None if body is None else encode(body)
         exchange = await self._carrier.send(
             Errand(
                 method=method,
@@ -236,8 +238,8 @@ class HTTPProvider(Provider):
                 headers=headers,
                 content=content,
                 waits=Waits(bounds.connect, (silence or 60.0) * _PATIENT, _WRITE_TIMEOUT),
-                progress=progress,
-                zone=zone,
+                progress=terms.progress,
+                zone=terms.zone,
             )
         )
         if exchange.status >= 300:
@@ -246,7 +248,7 @@ class HTTPProvider(Provider):
 
     def _bounds(self, body: object, limits: Limits | None) -> Limits:
         """What holds for this request; of an attempt, the Router has said all of it."""
-        said = limits or (body.limits if isinstance(body, ChatRequest) else UNSAID)
+        said = limits or (body.limits if isinstance(body, ChatRequest) else terms_in_force().limits)
         if None in (said.connect, said.timeout, said.first_token, said.idle, said.max_answer_bytes):
             return said.over(self.bounds())
         return said

@@ -6,6 +6,9 @@ import ipaddress
 
 from provider_router.limits import ZONES
 
+OUT_OF_ZONE = "out_of_zone"
+"""The code of the error that a request ends with whose connection leads out of its zone."""
+
 _LOCAL_SUFFIXES = (".local", ".lan", ".home", ".internal", ".home.arpa")
 _SHARED = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598: carriers' and overlay networks' private range
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypedDict
 
 from attrs import frozen
 
@@ -51,6 +51,15 @@ class CallOptions(ChatFields, total=False):
     extra_headers: Mapping[str, str] | None
 
 
+class PassOptions(TypedDict, total=False):
+    """What `embed` and `complete` take besides the body, each as in `CallOptions`."""
+
+    provider: str | None
+    fallback: bool
+    zone: str | None
+    timeout: float | Limits | None
+
+
 @frozen(kw_only=True)
 class Call:
     """One request of a caller. `limits` are the bounds that the caller set, in seconds."""
@@ -59,10 +68,10 @@ class Call:
     dialect: Dialect
     needs: Needs
     limits: Limits
-    max_attempts: int | None
-    fallback_on: frozenset[str]
-    resume: str | None
-    guards: str | None
+    max_attempts: int | None = None
+    fallback_on: frozenset[str] = frozenset()
+    resume: str | None = None
+    guards: str | None = None
     session: str | None = None
 
     @classmethod
@@ -87,8 +96,7 @@ class Call:
             raise ValueError(f"session: a name is a text that is not empty, not {session!r}")
         extra_body = fields.pop("extra_body", None)
         extra_headers = fields.pop("extra_headers", None)
-        if zone is not None and zone not in ZONES:
-            raise ValueError(f"zone: {zone!r} is not one of {', '.join(ZONES)}")
+        _check_zone(zone)
         if max_attempts is not None and max_attempts < 1:
             raise ValueError(f"max_attempts: must be 1 or more, not {max_attempts}")
         request = ChatRequest.of(
@@ -119,6 +127,35 @@ class Call:
             session=session,
         )
 
+    @classmethod
+    def passing(cls, body: Mapping[str, Any], capability: Capability, options: PassOptions) -> Call:
+        """From a body that is handed through.
+
+        Raises:
+            TypeError: for an option that is not known, naming the nearest.
+            ValueError: for a value that cannot be meant.
+        """
+        known = list(PassOptions.__annotations__)
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else "what the backend knows goes into the body"
+                raise TypeError(f"unknown option {name!r}; {hint}")
+        zone, model = options.get("zone"), body.get("model")
+        _check_zone(zone)
+        return cls(
+            request=ChatRequest(body),
+            dialect=OPENAI_CHAT,
+            needs=Needs(
+                model=model if isinstance(model, str) else None,
+                provider=options.get("provider"),
+                fallback=options.get("fallback", False),
+                zone=zone,
+                capabilities=frozenset({capability}),
+            ),
+            limits=_limits(options.get("timeout")),
+        )
+
     def prefix(self) -> str:
         """What the conversation begins with, in short: all up to the first message of its user."""
         digest = blake2b(digest_size=8)
@@ -146,6 +183,11 @@ class Call:
     def _choices(self) -> int:
         wanted = self.request.raw.get("n")
         return max(wanted, 1) if isinstance(wanted, int) else 1
+
+
+def _check_zone(zone: object) -> None:
+    if zone is not None and zone not in ZONES:
+        raise ValueError(f"zone: {zone!r} is not one of {', '.join(ZONES)}")
 
 
 def _keeper(request: ChatRequest) -> str | None:

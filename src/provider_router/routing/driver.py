@@ -25,12 +25,15 @@ from provider_router.errors import (
     ProviderRouterError,
 )
 from provider_router.providers.provider import Provider
+from provider_router.providers.terms import Terms, under
 from provider_router.routing.actions import Action, Answer, Ask, Fail, Wait
+from provider_router.routing.border import terms_within
 from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
+from provider_router.routing.live import LiveProvider
 from provider_router.routing.plan import Candidate
-from provider_router.routing.registry import LiveProvider, ProviderRegistry
+from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.vigil import Clock, Vigil, vigil
 from provider_router.routing.watch import Watch
@@ -144,7 +147,13 @@ class Driver(ABC):
             self.machine.passed_check(self._clock())
         candidate = ask.candidate
         watch = Watch(self.machine, vigil, self._clock, provider=candidate.provider, zone=candidate.zone)
-        await self._work(live.provider, await self._request_for(ask, watch, live))
+        if candidate.zone is None:
+            await self._work(live.provider, await self._request_for(ask, watch, live))
+            return
+        with under(
+            terms_within(candidate.zone, provider=candidate.provider)
+        ):  # what is asked beside the request itself
+            await self._work(live.provider, await self._request_for(ask, watch, live))
 
     async def _check(self, seconds: float) -> bool | None:
         assert self._live is not None
@@ -302,7 +311,8 @@ class PassThroughDriver(Driver):
 
     async def _work(self, provider: Provider, request: ChatRequest) -> None:
         embeds = Capability.EMBEDDINGS in self.machine.plan.needs.capabilities
-        self._answer = await (provider.embed if embeds else provider.complete)(request.raw)
+        with under(Terms(limits=request.limits, zone=request.zone, progress=request.progress)):
+            self._answer = await (provider.embed if embeds else provider.complete)(request.raw)
 
     def _concluded(self, now: float) -> Action | None:
         return None if self._answer is None else self.machine.completed(now)

@@ -27,6 +27,7 @@ from provider_router.errors import (
     duration_text,
     trail_text,
 )
+from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
 from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
@@ -258,7 +259,8 @@ class Failover:
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
         special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
-        if error.failure is Failure.CAPABILITY and len(special) == 1:  # of several nobody knows which it was
+        of_zone = error.code == OUT_OF_ZONE  # which tells of this request alone
+        if error.failure is Failure.CAPABILITY and len(special) == 1 and not of_zone:  # of several: which was it?
             self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)

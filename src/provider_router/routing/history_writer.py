@@ -170,7 +170,7 @@ class HistoryWriter:
         self._forget(len(self._held) + len(self._queue))
         self._close_file()
         if self._lost > self._told:
-            log.warning("%d requests could not be recorded", self._lost - self._told)
+            log.warning("requests that could not be recorded: %d", self._lost - self._told)
 
     def _turn(self) -> None:
         """One look at everything that is to be done."""

@@ -121,6 +121,7 @@ class Plan:
     revision: int = 0
     seed: int = 0
     snapshot: Snapshot = field(default=Snapshot(), repr=False, eq=False)
+    at: datetime = field(repr=False, eq=False)
 
     @cached_property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -128,7 +129,7 @@ class Plan:
         found: list[Skipped] = []
         for turn, (model, zone) in enumerate(_models(self.needs, self.snapshot)):
             for view in self.snapshot.providers:
-                entry = _judge(view, model, self.needs, self.snapshot, zone=zone, turn=turn)
+                entry = _judge(view, model, self.needs, self.snapshot, zone=zone, turn=turn, at=self.at)
                 if isinstance(entry, Skipped):
                     found.append(entry)
         return tuple(found)
@@ -143,7 +144,7 @@ class Plan:
 
 @frozen
 class Route:
-    """What of a plan follows from the configuration alone, for all requests with the same needs.
+    """What of a plan follows from the configuration, for all requests with the same needs until a login expires.
 
     Attributes:
         needs: with what a name like `id/model` says taken apart.
@@ -189,30 +190,30 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
         UnknownModel: no provider serves the model and none takes any name.
         UnknownProvider: the named provider does not exist.
     """
-    alike = (needs.model, needs.provider, needs.fallback, needs.zone, needs.capabilities)
+    alike = (needs.model, needs.provider, needs.fallback, needs.zone, needs.capabilities, snapshot.expired(at))
     route = snapshot.routes.get(alike)
     if route is None:
         if len(snapshot.routes) >= _ROUTES:
             snapshot.routes.clear()
-        route = snapshot.routes[alike] = _route(evolve(needs, prompt_floor=0), snapshot)
+        route = snapshot.routes[alike] = _route(evolve(needs, prompt_floor=0), snapshot, at)
     if needs.prompt_floor > route.longest_prompt:
-        route = _route(needs, snapshot)
+        route = _route(needs, snapshot, at)
     candidates = route.candidates
     if snapshot.settings.strategy != "priority" or route.bounded or health.troubled(now):
         candidates = _ordered(route, needs, snapshot, health, now=now, at=at, seed=seed)
     if needs.model != route.needs.model:
         needs = evolve(needs, model=route.needs.model, provider=route.needs.provider)
-    return Plan(candidates=candidates, needs=needs, revision=snapshot.revision, seed=seed, snapshot=snapshot)
+    return Plan(candidates=candidates, needs=needs, revision=snapshot.revision, seed=seed, snapshot=snapshot, at=at)
 
 
-def _route(needs: Needs, snapshot: Snapshot) -> Route:
+def _route(needs: Needs, snapshot: Snapshot, at: datetime) -> Route:
     needs = _pinned(needs, snapshot)
     if needs.model is not None:
         _known(needs.model, snapshot)
     turns = []
     for turn, (model, zone) in enumerate(_models(needs, snapshot)):
         asked = snapshot.providers if model is None else (*snapshot.linked(model), *snapshot.open)
-        judged = {view.id: _judge(view, model, needs, snapshot, zone=zone, turn=turn) for view in asked}
+        judged = {view.id: _judge(view, model, needs, snapshot, zone=zone, turn=turn, at=at) for view in asked}
         found = [entry for entry in judged.values() if isinstance(entry, Candidate)]
         turns.append(tuple(sorted(found, key=lambda each: (_rank(each, snapshot, needs), each.provider))))
     return Route(needs, tuple(turns))
@@ -294,17 +295,26 @@ def _models(needs: Needs, snapshot: Snapshot) -> list[tuple[str | None, str | No
 
 
 def _judge(
-    view: ProviderView, model: str | None, needs: Needs, snapshot: Snapshot, *, zone: str | None, turn: int
+    view: ProviderView,
+    model: str | None,
+    needs: Needs,
+    snapshot: Snapshot,
+    *,
+    zone: str | None,
+    turn: int,
+    at: datetime,
 ) -> Candidate | Skipped:
-    def skip(reason: str, until: datetime | None = None) -> Skipped:
-        return Skipped(provider=view.id, model=model, reason=reason, until=until)
+    def skip(reason: str) -> Skipped:
+        return Skipped(provider=view.id, model=model, reason=reason)
 
     if needs.provider is not None and view.id != needs.provider and not needs.fallback:
         return skip(f"the request is for {needs.provider} alone")
     if not view.enabled:
         return skip("disabled")
     if view.problem:
-        return skip(f"no secret, {view.problem}" if view.lacks_secret else view.problem, view.until)
+        return skip(f"no secret, {view.problem}" if view.lacks_secret else view.problem)
+    if expired := view.expired(at):
+        return skip(expired)
     link = view.links.get(model) if model is not None else view.default_link
     if model is not None and link is None and not view.takes_any_model:
         return skip(f"does not serve {model}")

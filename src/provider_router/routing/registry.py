@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 
 from provider_router import home
 from provider_router import limits as numbers
 from provider_router.chat import Capability
-from provider_router.errors import ConfigError, Failure, MissingSecret, ProviderError, StoreError, UnknownProvider
+from provider_router.errors import ConfigError, Failure, ProviderError, StoreError, UnknownProvider
 from provider_router.providers.provider import ModelInfo, Provider
+from provider_router.providers.terms import under
+from provider_router.providers.zones import OUT_OF_ZONE
+from provider_router.routing.border import terms_within
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.live import LiveProvider
+from provider_router.routing.maker import Made, Maker, as_it_was, links_of
 from provider_router.routing.plan import Plan
 from provider_router.routing.recovery import Recovery
 from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.routing.views import (
-    broken_view,
     environment_values,
-    goes_on,
     history_settings,
-    problem_text,
     provider_view,
     routing_values,
     snapshot_view,
@@ -36,10 +38,9 @@ from provider_router.routing.views import (
 if TYPE_CHECKING:
     from provider_router.configuration.declared import Declared
     from provider_router.providers.plugins import Plugins
-    from provider_router.providers.secrets import Keeper
     from provider_router.routing.history_writer import HistoryWriter
     from provider_router.routing.note_exchange import HealthSharing
-    from provider_router.store import Configuration, LinkRecord, Probe, ProviderRecord, Store
+    from provider_router.store import Configuration, Probe, Store
 
 log: Final = logging.getLogger("provider_router")
 
@@ -49,42 +50,6 @@ _UNREADABLE_FOR = 1.0  # seconds until a configuration that cannot be read is tr
 
 # How a backend that has no model list answers when it is asked for one.
 _LISTS_NONE = frozenset({Failure.BAD_REQUEST, Failure.CAPABILITY, Failure.MODEL_UNAVAILABLE, Failure.MALFORMED})
-
-
-@define(eq=False)
-class LiveProvider:
-    """A provider in use: how many calls hold it, and whether its configuration is of the past.
-
-    `options` are what it was made from, by their names outside Python.
-    """
-
-    provider: Provider
-    options: Mapping[str, object] = field(factory=dict)
-    users: int = 0
-    prepared: bool = False
-    retired: bool = False
-    first_model: str | None = None
-    listed_at: float | None = None
-    slots_asked: bool = False  # whether it was asked how many calls it serves at once
-
-
-@frozen
-class _Made:
-    """What became of one provider: no view if it was removed, no provider if it cannot be made or stays as it is.
-
-    `lacks` is whether a secret could not be had, also where the last good provider goes on: it is looked for again.
-    """
-
-    id: str
-    view: ProviderView | None = None
-    provider: Provider | None = None
-    options: Mapping[str, object] = field(factory=dict)
-    anew: bool = False
-    lacks: bool = False
-
-
-def _links(configuration: Configuration, id: str) -> tuple[LinkRecord, ...]:
-    return configuration.links.get(id, ())
 
 
 class ProviderRegistry:
@@ -115,13 +80,12 @@ class ProviderRegistry:
         self._sharing: HealthSharing | None = None
         self._database = database
         self._declared = declared
-        self._plugins = plugins
+        self._maker = Maker(plugins)
         self._clock = clock
         self._live: dict[str, LiveProvider] = {}
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
         self._store: Store | Declared | None = None
-        self._keeper: Keeper | None = None
         self._probe: Probe | Declared | None = None
         self._held: Configuration | None = None
         self._values: Mapping[str, Any] = {}  # the routing options of environment and settings
@@ -130,7 +94,7 @@ class ProviderRegistry:
         self._unreadable_until = 0.0
         self.trouble = ""
         self._renewing = anyio.Lock()
-        self._recovery: Recovery[Configuration, _Made] = Recovery(clock)
+        self._recovery: Recovery[Configuration, Made] = Recovery(clock)
         self.snapshot = Snapshot()
         for position, provider in enumerate(providers or ()):
             if provider.id in self._live:
@@ -230,13 +194,13 @@ class ProviderRegistry:
             if self._declared is not None:
                 from provider_router.configuration.declared import Declared
 
-                self._store = self._probe = Declared(self._declared, plugins=self._types)
+                self._store = self._probe = Declared(self._declared, plugins=self._maker.types)
             elif exists(self._database):
                 self._store = Store.open(self._database)
                 self._probe = Probe(self._database)
             else:
                 return None
-            self._keeper = open_keepers(self._store if isinstance(self._store, Store) else None)
+            self._maker.keeper = open_keepers(self._store if isinstance(self._store, Store) else None)
             if self._share_health or self._history:
                 self._writer = HistoryWriter(home.history_path(self._database), share_health=self._share_health)
                 self._writer.start()
@@ -244,7 +208,7 @@ class ProviderRegistry:
                 self._sharing = HealthSharing(self.health, self._writer.notes, self._clock)
         return self._store.read(self._held)
 
-    def _made_anew(self, configuration: Configuration) -> list[_Made]:
+    def _made_anew(self, configuration: Configuration) -> list[Made]:
         """What the change touched, made in a thread: secrets may come from commands, plugins have to be imported."""
         before = self._held
         self._values, faults = routing_values(configuration, None if before is None else self._values)
@@ -257,47 +221,19 @@ class ProviderRegistry:
         made = [self._make(configuration, each) for each in configuration.renewed]
         if before.settings != configuration.settings:  # bounds change, and nobody's connections
             made += [
-                _Made(name, self._as_it_was(live, record, _links(configuration, name), self._views[name].stale))
+                Made(
+                    name,
+                    as_it_was(live, record, links_of(configuration, name), self._values, stale=self._views[name].stale),
+                )
                 for name, live in list(self._live.items())
                 if name not in configuration.renewed and (record := configuration.providers.get(name)) is not None
             ]
         return made
 
-    def _make(self, configuration: Configuration, id: str) -> _Made:
-        """One provider from its records; what cannot be made goes on as it was, or is a problem that the plan tells."""
-        record = configuration.providers.get(id)
-        if record is None:
-            return _Made(id)
-        links, live = _links(configuration, id), self._live.get(id)
-        options: Mapping[str, object] = {o.key: o.value for o in configuration.options.get(id, ())}
-        try:
-            options = self._with_login(record, options, configuration)
-            provider = self._create(record, options)
-            return _Made(id, provider_view(provider, record, links, self._values), provider, options, anew=True)
-        except ConfigError as error:
-            problem = error
-        except Exception as error:  # whatever a third party's class does; its text may hold a secret
-            problem = ConfigError(f"the type {record.type} failed with {type(error).__name__}: tell its author")
-        # A secret that is not there any more was taken away, and with it the leave to use it.
-        lacks, withdrawn = isinstance(problem, MissingSecret), isinstance(problem.__cause__, MissingSecret)
-        if (
-            live
-            and not withdrawn
-            and record.type == live.provider.type
-            and goes_on(live.provider, live.options, options)
-        ):
-            stale = problem_text(record, problem)
-            log.warning("%s is asked as it was before its last change, which cannot be loaded: %s", id, stale)
-            return _Made(id, self._as_it_was(live, record, links, stale), lacks=lacks)
-        return _Made(id, broken_view(record, links, problem), anew=True, lacks=lacks)
+    def _make(self, configuration: Configuration, id: str) -> Made:
+        return self._maker.make(configuration, id, live=self._live.get(id), values=self._values)
 
-    def _as_it_was(
-        self, live: LiveProvider, record: ProviderRecord, links: Sequence[LinkRecord], stale: str
-    ) -> ProviderView:
-        """A provider's view with new records and the options that it has: whether and when it is asked is theirs."""
-        return evolve(provider_view(live.provider, record, links, self._values), stale=stale)
-
-    def _swap(self, configuration: Configuration, made: Sequence[_Made], *, changed: bool = True) -> None:
+    def _swap(self, configuration: Configuration, made: Sequence[Made], *, changed: bool = True) -> None:
         """Put what was made in force, in one step between two requests."""
         self._held = configuration
         for each in made:
@@ -314,30 +250,6 @@ class ProviderRegistry:
             else:
                 self._views[each.id] = each.view
         self._publish()
-
-    def _with_login(
-        self, record: ProviderRecord, own: Mapping[str, object], configuration: Configuration
-    ) -> Mapping[str, object]:
-        """A provider's options, with the shared login where its type takes it."""
-        from provider_router.configuration.lending import with_login
-        from provider_router.store import now
-
-        return with_login(self._types().get(record.type).Config, own, configuration.credentials, at=now())
-
-    def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
-        from provider_router.providers.secrets import resolve
-
-        return self._types().create(
-            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self._keeper)
-        )
-
-    def _types(self) -> Plugins:
-        """The installed types, found when they are first needed."""
-        if self._plugins is None:
-            from provider_router.providers.plugins import Plugins
-
-            self._plugins = Plugins.load()
-        return self._plugins
 
     def _put(self, provider: Provider, *, priority: int) -> None:
         """A provider that no database knows."""
@@ -361,19 +273,8 @@ class ProviderRegistry:
         It makes every provider, so it takes a while, and commands that give a secret are run.
         """
         values, _ = routing_values(configuration, {})
-        views = [self._view_under(configuration, record, values) for record in configuration.providers.values()]
-        return snapshot_view(configuration, views, values)
-
-    def _view_under(
-        self, configuration: Configuration, record: ProviderRecord, values: Mapping[str, Any]
-    ) -> ProviderView:
-        links = _links(configuration, record.id)
-        own = {option.key: option.value for option in configuration.options.get(record.id, ())}
-        try:
-            provider = self._create(record, self._with_login(record, own, configuration))
-        except ConfigError as error:
-            return broken_view(record, links, error)
-        return provider_view(provider, record, links, values)
+        made = [self._maker.make(configuration, each, live=None, values=values) for each in configuration.providers]
+        return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)
 
     @property
     def recording(self) -> Recording:
@@ -387,14 +288,19 @@ class ProviderRegistry:
         ids = dict.fromkeys(candidate.provider for candidate in plan.candidates[:_MASKED])
         return [live.provider.mask for each in ids if (live := self._live.get(each)) is not None]
 
-    async def first_models(self, ids: Iterable[str]) -> dict[str, str]:
-        """The first model of each of these providers that is known, or told soon and for nothing by its backend."""
+    async def first_models(self, zones: Mapping[str, str | None]) -> dict[str, str]:
+        """The first model of each of these providers that is known, or told soon and for nothing by its backend.
+
+        Args:
+            zones: how far asking each of them may go, by provider.
+        """
         found: dict[str, str] = {}
 
         async def ask(provider: str) -> None:
             live = self.take(provider)
             try:
-                with anyio.move_on_after(numbers.CHECK_SILENCE):
+                within = terms_within(zones[provider], provider=provider)
+                with under(within), anyio.move_on_after(numbers.CHECK_SILENCE):
                     if (model := await self.first_model(live)) is not None:
                         found[provider] = model
             except ProviderError:  # whoever asks it will hear of it
@@ -404,7 +310,7 @@ class ProviderRegistry:
                     await self.give_back(live)
 
         async with anyio.create_task_group() as asking:
-            for each in ids:
+            for each in zones:
                 if each in self._live and self._live[each].provider.free_check:
                     asking.start_soon(ask, each)
         return found
@@ -455,7 +361,7 @@ class ProviderRegistry:
             try:
                 listed = await live.provider.models()
             except ProviderError as error:
-                if error.failure not in _LISTS_NONE:
+                if error.failure not in _LISTS_NONE or error.code == OUT_OF_ZONE:
                     raise
                 listed = []
             live.first_model = next((model.id for model in listed if model.chat), None)

@@ -18,13 +18,12 @@ from attrs import evolve, frozen
 from provider_router import home
 from provider_router.chat import Capability, ChatRequest, ChatResponse, Prompt
 from provider_router.dialects.dialect import Dialect
-from provider_router.dialects.openai_chat import OPENAI_CHAT
 from provider_router.errors import NoCandidates, ProviderError, ProviderRouterError
-from provider_router.limits import UNSAID, ZONES
+from provider_router.limits import ZONES
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
 from provider_router.routing.breaker import Condition, State
-from provider_router.routing.call import Call, CallOptions, capabilities
+from provider_router.routing.call import Call, CallOptions, PassOptions, capabilities
 from provider_router.routing.driver import ChatDriver, Driver, PassThroughDriver
 from provider_router.routing.failover import Failover
 from provider_router.routing.health import Health, Key
@@ -180,23 +179,35 @@ class AsyncRouter:
 
         return AsyncChatStream(start)
 
-    async def embed(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
+    async def embed(self, body: Mapping[str, Any], **options: Unpack[PassOptions]) -> Mapping[str, Any]:
         """An embeddings request, passed through: `{"model": …, "input": …}` → `{"data": [{"embedding": …}]}`.
+
+        Args:
+            body: of the request.
+            **options: see `PassOptions`: `provider`, `fallback`, `zone`, `timeout`.
 
         Raises:
             ProviderError: the failure of the last provider that could be asked.
             NoCandidates: no provider makes embeddings of this model.
+            DeadlineExceeded: the total time is up.
+            TypeError: for an option that is not known, naming the nearest.
         """
-        return await self._pass_through(body, Capability.EMBEDDINGS, provider)
+        return await self._pass_through(body, Capability.EMBEDDINGS, options)
 
-    async def complete(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
+    async def complete(self, body: Mapping[str, Any], **options: Unpack[PassOptions]) -> Mapping[str, Any]:
         """A text completion, passed through: `{"model": …, "prompt": …}` → `{"choices": [{"text": …}]}`.
+
+        Args:
+            body: of the request.
+            **options: as for `embed`.
 
         Raises:
             ProviderError: the failure of the last provider that could be asked.
             NoCandidates: no provider completes text with this model.
+            DeadlineExceeded: the total time is up.
+            TypeError: for an option that is not known, naming the nearest.
         """
-        return await self._pass_through(body, Capability.COMPLETION, provider)
+        return await self._pass_through(body, Capability.COMPLETION, options)
 
     # Looking
 
@@ -238,7 +249,7 @@ class AsyncRouter:
             ),
             await self.registry.refresh(),
         )
-        own = [step.provider for step in plan.candidates if step.model is None and step.state == State.READY]
+        own = {c.provider: c.zone for c in plan.candidates if c.model is None and c.state == State.READY}
         if not own:
             return plan
         first = await self.registry.first_models(own)
@@ -308,9 +319,10 @@ class AsyncRouter:
         condition = health.condition(
             Key(view.id, view.endpoint, view.default_model), now, slots=Slots(view.max_parallel)
         )
-        if view.problem:
-            condition = Condition(State.READY, view.problem)
-        state = "no-secret" if view.lacks_secret else "unusable" if view.problem else str(condition.state)
+        problem = view.problem or view.expired(at)
+        if problem:
+            condition = Condition(State.READY, problem)
+        state = "no-secret" if view.lacks_secret else "unusable" if problem else str(condition.state)
         if not view.enabled:
             state = "disabled"
         return ProviderHealth(
@@ -361,21 +373,10 @@ class AsyncRouter:
         )
 
     async def _pass_through(
-        self, body: Mapping[str, Any], capability: Capability, provider: str | None
+        self, body: Mapping[str, Any], capability: Capability, options: PassOptions
     ) -> Mapping[str, Any]:
-        model = body.get("model")
-        snapshot = await self.registry.refresh()
-        plan = self._plan(
-            Needs(
-                model=model if isinstance(model, str) else None,
-                provider=provider,
-                capabilities=frozenset({capability}),
-            ),
-            snapshot,
-        )
-        policy = Policy(max_attempts=snapshot.settings.max_attempts, limits=UNSAID)
-        machine = self._machine(plan, policy)
-        driver = PassThroughDriver(machine, ChatRequest(body), OPENAI_CHAT, **self._means)
+        call = Call.passing(body, capability, options)
+        driver = PassThroughDriver(*await self._prepared(call, stream=False), **self._means)
         try:
             return await driver.ask()
         finally:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Hashable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -51,7 +52,7 @@ class ProviderView:
         default_model: the option `defaultModel`.
         problem: why it cannot be asked at all (a missing secret or plugin, a bad option), or "".
         lacks_secret: whether the problem is a secret that cannot be had; it is looked for again, now and then.
-        until: when the problem ends by itself, if it does.
+        expires_at: when its credentials cease to hold, if they do.
         stale: why a newer configuration of it cannot be loaded, so that it is asked as it was, or "".
         free_check: whether its check may be asked beside a silent call.
         retry_after_max: longest throttle that it can cause, in seconds.
@@ -74,13 +75,19 @@ class ProviderView:
     free_check: bool = False
     problem: str = ""
     lacks_secret: bool = False
-    until: datetime | None = None
+    expires_at: datetime | None = None
     stale: str = ""
     links: Mapping[str, ProviderLink] = field(factory=dict)
 
     @property
     def default_link(self) -> ProviderLink | None:
         return next((link for link in self.links.values() if link.default), None)
+
+    def expired(self, at: datetime) -> str:
+        """That its credentials do not hold at this instant any more, or ""."""
+        if self.expires_at is None or at < self.expires_at:
+            return ""
+        return f"its credentials expired at {self.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @frozen(kw_only=True)
@@ -153,12 +160,17 @@ class Snapshot:
 
     open: tuple[ProviderView, ...] = field(init=False, repr=False, eq=False)
     routes: dict[Hashable, Route] = field(init=False, factory=dict, repr=False, eq=False)
+    _expiries: tuple[datetime, ...] = field(init=False, repr=False, eq=False)
     _by_id: Mapping[str, ProviderView] = field(init=False, repr=False, eq=False)
     _by_model: dict[str, tuple[ProviderView, ...]] = field(init=False, repr=False, eq=False)
 
     @open.default
     def _open(self) -> tuple[ProviderView, ...]:
         return tuple(view for view in self.providers if view.takes_any_model)
+
+    @_expiries.default
+    def _instants(self) -> tuple[datetime, ...]:
+        return tuple(sorted(view.expires_at for view in self.providers if view.expires_at is not None))
 
     @_by_id.default
     def _index(self) -> Mapping[str, ProviderView]:
@@ -171,6 +183,10 @@ class Snapshot:
             for model in view.links:
                 found.setdefault(model, []).append(view)
         return {model: tuple(views) for model, views in found.items()}
+
+    def expired(self, at: datetime) -> int:
+        """How many providers' credentials have expired by then; as long as it is the same, so are they."""
+        return bisect_right(self._expiries, at) if self._expiries else 0
 
     def provider(self, id: str) -> ProviderView | None:
         return self._by_id.get(id)

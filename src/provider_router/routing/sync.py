@@ -19,7 +19,7 @@ import sniffio
 from provider_router.chat import ChatChunk, ChatRequest, ChatResponse, Prompt, Usage
 from provider_router.errors import Attempt, Skipped
 from provider_router.providers.provider import ModelInfo, Provider
-from provider_router.routing.call import CallOptions
+from provider_router.routing.call import CallOptions, PassOptions
 from provider_router.routing.plan import Plan
 from provider_router.routing.router import AsyncRouter, CheckResult, ProviderHealth
 from provider_router.routing.snapshot import Recording
@@ -169,20 +169,20 @@ class Router:
         loop = self._running()
         return ChatStream(loop, loop.router.stream(prompt, **options))
 
-    def embed(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
+    def embed(self, body: Mapping[str, Any], **options: Unpack[PassOptions]) -> Mapping[str, Any]:
         """See `AsyncRouter.embed`."""
 
         async def embed() -> Mapping[str, Any]:
-            return await loop.router.embed(body, provider=provider)
+            return await loop.router.embed(body, **options)
 
         loop = self._running()
         return loop.call(embed)
 
-    def complete(self, body: Mapping[str, Any], *, provider: str | None = None) -> Mapping[str, Any]:
+    def complete(self, body: Mapping[str, Any], **options: Unpack[PassOptions]) -> Mapping[str, Any]:
         """See `AsyncRouter.complete`."""
 
         async def complete() -> Mapping[str, Any]:
-            return await loop.router.complete(body, provider=provider)
+            return await loop.router.complete(body, **options)
 
         loop = self._running()
         return loop.call(complete)

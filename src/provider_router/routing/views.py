@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from provider_router import home
@@ -69,8 +69,7 @@ def provider_view(
         upstream_stream=nearest(config.upstream_stream, "upstreamStream"),
         retry_after_max=nearest(config.retry_after_max, "retryAfterMax"),
         free_check=provider.free_check,
-        until=None,
-        problem=_expired(provider),
+        expires_at=_expires_at(provider),
         links={link.model_id: link_view(link, provider.capabilities) for link in links},
     )
 
@@ -106,11 +105,9 @@ def goes_on(provider: Provider, before: Options, after: Options) -> bool:
     return all(before.get(name) == after.get(name) for name in (*guarded, "zone"))
 
 
-def _expired(provider: Provider) -> str:
+def _expires_at(provider: Provider) -> datetime | None:
     expires_at = getattr(provider.config, "expires_at", None)
-    if isinstance(expires_at, datetime) and expires_at <= datetime.now(UTC):
-        return f"its credentials expired at {expires_at:%Y-%m-%d %H:%M} UTC"
-    return ""
+    return expires_at if isinstance(expires_at, datetime) else None
 
 
 def link_view(link: LinkRecord, offered: frozenset[Capability]) -> ProviderLink:
