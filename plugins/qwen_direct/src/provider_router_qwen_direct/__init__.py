@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Final
 from urllib.parse import quote
 
@@ -250,6 +250,13 @@ class QwenDirect(HTTPProvider):
         return listed
 
     async def check(self) -> Checked:
+        ends = self.config.expires_at
+        if ends is not None and ends <= datetime.now(UTC):
+            raise error_class(Failure.AUTH)(
+                f"the login of {self.id} ended at {ends:%Y-%m-%d %H:%M} UTC: renew token, cookies and expiresAt",
+                provider=self.id,
+                detail="expired",
+            )
         count = len(await self.models())
         return Checked(detail=f"{count} model{'' if count == 1 else 's'}", models=count)
 
