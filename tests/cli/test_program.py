@@ -75,6 +75,7 @@ def test_the_tree_is_the_documented_one() -> None:
         "provider/list provider/add provider/show provider/edit provider/remove provider/enable provider/disable",
         "provider/test provider/reload provider/config",
         "model/list model/add model/edit model/remove model/link model/unlink model/default",
+        "credentials/list credentials/set credentials/remove",
     ):
         for path in wanted.split():
             assert tuple(path.split("/")) in COMMANDS
@@ -283,6 +284,7 @@ def test_on_a_terminal_long_texts_are_wrapped(dialogue) -> None:
     [
         *("list", "provider list", "model list", "settings list", "settings get routing.zone", "settings explain open"),
         *("provider show x", "provider config x", "model default x", "plan", "chat hi", "status", "test", "types", ""),
+        "credentials list",
     ],
 )
 def test_looking_creates_no_database(prouter, tmp_path: Path, command: str) -> None:

@@ -294,7 +294,9 @@ def test_what_is_required_and_missing_says_what_it_is_for() -> None:
     assert check_config(Web, {}) == (f"baseURL: is required (address of the API, such as {URL})",)
     assert check_config(Web, {"baseURL": None}) == check_config(Web, {})
     assert check_config(Login, {}) == ()  # a credential set may give it
-    with pytest.raises(InvalidConfig, match=r"token: is required \(token\); set it, or the credentials qwen"):
+    with pytest.raises(
+        InvalidConfig, match=r"token: is required \(token\); set it, or, where .* `prouter credentials set`"
+    ):
         build_config(Login, {})
 
 

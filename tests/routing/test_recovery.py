@@ -272,7 +272,7 @@ async def test_the_shared_login_goes_to_the_types_own_address_only(
         if state == "ready":
             assert router.registry.get("mine").config.token == Secret("token-of-all")
         else:
-            assert "go to the type's own address only" in health.reason
+            assert "where the address is the type's own" in health.reason
 
 
 async def test_moving_a_borrower_from_afar_takes_the_login_away_from_it(lender: Any, tmp_path: Path) -> None:

@@ -158,6 +158,15 @@ async def test_an_image_is_refused_before_anything_is_sent(provider: QwenDirect,
     assert [] == asked(site)
 
 
+async def test_several_answers_at_once_are_refused_before_anything_is_sent(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    with pytest.raises(ProviderError, match="one answer") as raised:
+        await provider.chat(ChatRequest.of("Hi", fields={"n": 2}))
+    assert Failure.CAPABILITY == raised.value.failure
+    assert [] == site.requests
+
+
 # Tools
 
 
@@ -216,6 +225,21 @@ async def test_an_explicit_conversation_goes_on(provider: QwenDirect, site: Chat
     assert (chat_id, "r-1", "What is my name?") == (body["chat_id"], body["parent_id"], sent_text(site))
     assert "conversation" not in body
     assert chat_id == second.raw["conversation"]["chat_id"]
+
+
+async def test_the_tools_are_told_anew_in_a_chat_that_goes_on(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(told("<weather><city>Oslo</city></weather>"), told("Dry."), told("Dry."))
+    messages: list[Any] = [system("Be brief."), user("Weather in Oslo?")]
+    first = await provider.chat(ChatRequest.of(messages, fields={"tools": [WEATHER]}))
+    (call,) = first.message["tool_calls"]
+    messages += [first.message, {"role": "tool", "tool_call_id": call["id"], "content": "no rain"}]
+    on = {"conversation": first.raw["conversation"]}
+    await provider.chat(ChatRequest.of(messages, extra_body=on, fields={"tools": [WEATHER]}))
+    text = sent_text(site)
+    assert ("Tells the weather." in text, 'name="weather"' in text, "no rain" in text) == (True, True, True)
+    assert ("Be brief." in text, "Weather in Oslo?" in text) == (False, False)
+    await provider.chat(ChatRequest.of("And now?", extra_body=on, fields={"tools": [WEATHER]}))
+    assert 1 == sent_text(site).count("Tells the weather.")
 
 
 async def test_a_chat_that_is_gone_is_made_anew_with_the_whole_history(
@@ -313,22 +337,81 @@ async def test_an_error_in_the_middle_of_a_stream_is_raised(provider: QwenDirect
     assert (["Hel"], Failure.CONTEXT_LENGTH) == (seen, raised.value.failure)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cuts=st.sets(st.integers(1, 400), max_size=12))
-def test_frames_may_be_cut_anywhere(make: Make, site: ChatQwenFake, cuts: set[int]) -> None:
-    body = b": ping\r\n\r\nevent: ping\n\n" + b"".join(event(one) for one in events("Größe ", "Hi 🦩", "."))
+async def test_a_whole_answer_is_given_though_the_connection_stays_open(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    usage = {"input_tokens": 1012, "output_tokens": 9, "total_tokens": 1021}
+    site.script(tells(created(), piece("Hello."), piece(status="finished", usage=usage), STALL))
+    with anyio.fail_after(10):
+        answer = await provider.chat(ChatRequest.of("Hi"))
+    assert ("Hello.", 9) == (answer.text, answer.usage and answer.usage.completion_tokens)
+    assert [] == asked(site, STOP)
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(make: Make, site: ChatQwenFake) -> None:
+    site.script(tells(created(), *(piece("x" * 10_000) for _ in range(100)), STALL))
+    provider = make(site.base_url, max_answer_bytes=100_000)
+    with anyio.fail_after(10), pytest.raises(ProviderError, match="beyond the bound") as raised:
+        await provider.chat(ChatRequest.of("Hi"))
+    await provider.aclose()
+    assert Failure.MALFORMED == raised.value.failure
+
+
+async def test_an_error_of_another_candidate_spoils_no_answer(provider: QwenDirect, site: ChatQwenFake) -> None:
+    error = {"error": {"code": "Too_Many_Requests", "details": "no"}, "response_id": "r-2"}
+    events = [created(), created(response_id="r-2", index="1"), piece("Hel"), error, piece("lo.")]
+    site.script(tells(*events, piece(status="finished")))
+    assert "Hello." == (await provider.chat(ChatRequest.of("Hi"))).text
+
+
+def said_to(make: Make, site: ChatQwenFake, body: bytes, cuts: set[int]) -> tuple[str, str]:
+    """What a stream of these bytes, cut there, comes to: its text, and how it ends."""
     edges = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
     pieces = [body[start:end] for start, end in pairwise(edges)]
     site.script(lambda request: whole(pieces))
 
-    async def ask() -> str:
-        provider = make(site.base_url)
+    async def ask() -> tuple[str, str]:
+        provider, text = make(site.base_url), ""
         try:
-            return (await provider.chat(ChatRequest.of("Hi"))).text
+            async with aclosing(provider.stream(ChatRequest.of("Hi"))) as stream:
+                async for chunk in stream:
+                    text += chunk.text
+            return text, "end"
+        except ProviderError as error:
+            return text, str(error.failure)
         finally:
             await provider.aclose()
 
-    assert "Größe Hi 🦩." == anyio.run(ask)
+    return anyio.run(ask)
+
+
+fuzz = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CUTS = st.sets(st.integers(1, 400), max_size=12)
+ODD = st.sampled_from(
+    [
+        *(b"data: {broken\n\n", b"data: [1]\n\n", b"data: 7\n\n", b"event: ping\n\n", b": ping\r\n\r\n", b"\xff\xfe\n"),
+        *(event({"error": {"code": "Too_Many_Requests"}}), event({"choices": [7]}), b"data:\n\n", b"data: [DONE]\n\n"),
+    ]
+)
+
+
+@fuzz
+@given(cuts=CUTS)
+def test_frames_may_be_cut_anywhere(make: Make, site: ChatQwenFake, cuts: set[int]) -> None:
+    body = b": ping\r\n\r\nevent: ping\n\n" + b"".join(event(one) for one in events("Größe ", "Hi 🦩", "."))
+    assert ("Größe Hi 🦩.", "end") == said_to(make, site, body, cuts)
+
+
+@fuzz
+@given(
+    frames=st.lists(ODD | st.binary(max_size=8) | st.text(max_size=6).map(lambda text: event(piece(text))), max_size=8),
+    cuts=CUTS,
+)
+def test_any_bytes_come_to_the_same_however_they_are_cut_and_no_error_is_a_crash(
+    make: Make, site: ChatQwenFake, frames: list[bytes], cuts: set[int]
+) -> None:
+    body = event(created()) + b"".join(frames)
+    assert said_to(make, site, body, set()) == said_to(make, site, body, cuts)
 
 
 def whole(pieces: list[bytes]) -> list[bytes]:

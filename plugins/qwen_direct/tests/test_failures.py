@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from provider_router import AsyncRouter
 from provider_router.backends import Reply
 from provider_router.backends.wire import response
-from provider_router.plugin import ChatRequest, ProviderError, decode, encode
+from provider_router.errors import NoCandidates
+from provider_router.plugin import ChatRequest, Failure, ProviderError, decode, encode
 from provider_router.testing import ChatQwenFake
 from provider_router.testing.fakes.chat_qwen import created, tells
 from provider_router_qwen_direct import QwenDirect
@@ -57,6 +60,34 @@ async def test_no_error_echoes_the_login(provider: QwenDirect, site: ChatQwenFak
             await provider.chat(ChatRequest.of("Hi"))
         parts = (login["token"], "eyJsynthetic", "abcdefghij", "0a0b0c0d0e")
         assert [] == [part for part in parts if part in str(raised.value)]
+
+
+async def test_a_cookie_in_quotation_marks_is_masked_without_them(make: Callable[..., QwenDirect]) -> None:
+    provider = make("http://127.0.0.1:9", cookies='cna=abc; token="eyJc4nary5d1c0ffee"')
+    assert "c4nary" not in provider.mask("Bearer eyJc4nary5d1c0ffee is no login")
+    await provider.aclose()
+
+
+async def test_an_error_about_a_text_that_names_a_captcha_is_none_of_the_firewall(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    said = {"success": False, "data": {"code": "data_inspection_failed", "details": "How to solve a captcha: no."}}
+    site.script(replies(encode(said)))
+    with pytest.raises(ProviderError) as raised:
+        await provider.chat(ChatRequest.of("How does one solve a captcha?"))
+    assert Failure.CONTENT_POLICY == raised.value.failure
+
+
+async def test_a_login_that_has_ended_is_told_by_the_check_and_never_sent(
+    make: Callable[..., QwenDirect], site: ChatQwenFake
+) -> None:
+    provider = make(site.base_url, expires_at=datetime(2026, 1, 31, 12, tzinfo=UTC))
+    with pytest.raises(ProviderError, match="ended at 2026-01-31 12:00 UTC") as raised:
+        await provider.check()
+    async with AsyncRouter(providers=[provider]) as router:
+        with pytest.raises(NoCandidates, match="credentials expired"):
+            await router.chat("Hi")
+    assert (Failure.AUTH, []) == (raised.value.failure, site.requests)
 
 
 def test_its_repr_shows_no_secret(make: Callable[..., QwenDirect], login: dict[str, str]) -> None:

@@ -123,9 +123,8 @@ def test_usage_is_told_in_openais_words() -> None:
         "total_tokens": 1021,
         "output_tokens_details": {"reasoning_tokens": 4},
     }
-    reader, _ = read([created(), piece("Hi"), piece(status="finished", usage=usage)])
-    last = reader.last()
-    assert last is not None
+    _, chunks = read([created(), piece("Hi"), piece(status="finished", usage=usage)])
+    last = chunks[-1]
     assert last.usage is not None
     assert (1012, 9, 1021, 4) == (
         last.usage.prompt_tokens,
@@ -134,6 +133,17 @@ def test_usage_is_told_in_openais_words() -> None:
         last.usage.reasoning_tokens,
     )
     assert [] == last.raw["choices"]
+
+
+def test_usage_is_told_once_also_where_it_comes_after_the_end() -> None:
+    usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    late = [piece(usage=usage), piece(usage=usage)]
+    for events in (
+        [piece("Hi", usage=usage), piece(status="finished", usage=usage)],
+        [piece(status="finished"), *late],
+    ):
+        _, chunks = read([created(), *events])
+        assert [3] == [chunk.usage.total_tokens for chunk in chunks if chunk.usage]
 
 
 @given(st.lists(st.text(alphabet="ab \n<", min_size=1), min_size=1, max_size=8))
@@ -174,6 +184,5 @@ PLACES = ("response.created", "choices", "response_id", "usage", "delta", "phase
     )
 )
 def test_no_event_whatever_is_in_it_is_an_error(events: list[dict[str, Any]]) -> None:
-    reader, chunks = read(events)
-    reader.last()
+    _, chunks = read(events)
     assert all(isinstance(chunk.data, bytes) for chunk in chunks)

@@ -38,6 +38,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "model": "Models: what is asked for by name, and who serves it.",
         "settings": "Settings: values of the whole router, and where each one comes from.",
         "secrets": "Secrets: where they are, whether they can be had, and who keeps them.",
+        "credentials": "Credentials: the login at chat.qwen.ai, for every provider that has none of its own.",
         "changes": "Changes: what was changed by whom, back again, and the configuration out to a file and in.",
         "types": "Show the provider types that are installed, or the options of one TYPE.",
         "plugin": "Plugins: the packages that bring provider types.",

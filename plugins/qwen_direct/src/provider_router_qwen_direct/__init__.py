@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
-from typing import Any, ClassVar, Final
+from datetime import UTC, datetime
+from typing import ClassVar, Final
 from urllib.parse import quote
+
+import anyio
 
 from provider_router.plugin import (
     COMMENT,
@@ -37,7 +39,14 @@ from provider_router_qwen_direct.conversation import Conversation
 from provider_router_qwen_direct.failures import CHAT_GONE, CHAT_LOCKED, SiteError
 from provider_router_qwen_direct.models import listed_models
 from provider_router_qwen_direct.phases import PhaseReader
-from provider_router_qwen_direct.wire import completion_body, new_chat_body, one_text, since_last_answer, stop_body
+from provider_router_qwen_direct.wire import (
+    completion_body,
+    going_on,
+    new_chat_body,
+    one_text,
+    refuse_several,
+    stop_body,
+)
 
 __all__ = ["QwenDirect"]
 
@@ -45,6 +54,9 @@ _SITE: Final = "https://chat.qwen.ai"
 _COMPLETIONS: Final = "api/v2/chat/completions"
 _DONE: Final = b"[DONE]"
 _PREAMBLE: Final = 1024 * 1024  # bytes of events in a row that say nothing of the answer
+_AFTERWARDS: Final = (
+    1.0  # seconds after its end in which a plain answer's connection may close: the site says no [DONE]
+)
 
 
 class QwenDirect(HTTPProvider):
@@ -91,15 +103,29 @@ class QwenDirect(HTTPProvider):
 
     def secrets(self) -> Sequence[Secret]:
         """The login, and each cookie of its own: an error may echo one."""
-        parts = (part.partition("=")[2].strip() for part in self.config.cookies.reveal().split(";"))
+        parts = (part.partition("=")[2].strip().strip('"') for part in self.config.cookies.reveal().split(";"))
         return [*super().secrets(), *(Secret(part) for part in parts if len(part) >= _SECRET_LENGTH)]
 
     # Chat
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
         """A plain answer, put together from a stream: the site's own plain answers are not to be relied on."""
-        async with aclosing(self.stream(request)) as stream:
-            chunks = [chunk async for chunk in stream]
+        most = request.limits.over(self.bounds()).max_answer_bytes or 1
+        chunks: list[ChatChunk] = []
+        length = 0
+        with anyio.CancelScope() as reading:
+            async with aclosing(self.stream(request)) as stream:
+                async for chunk in stream:
+                    chunks.append(chunk)
+                    length += len(chunk.text) + len(chunk.reasoning)
+                    if length > most:
+                        raise error_class(Failure.MALFORMED)(
+                            f"{self.id} gives an answer beyond the bound of {most} bytes",
+                            provider=self.id,
+                            detail="an answer beyond the bound",
+                        )
+                    if chunk.finish_reason:
+                        reading.deadline = anyio.current_time() + _AFTERWARDS
         finish = next((chunk for chunk in chunks if chunk.finish_reason), None)
         if finish is None:
             raise error_class(Failure.MALFORMED)(
@@ -109,22 +135,26 @@ class QwenDirect(HTTPProvider):
         return ChatResponse({**answer.raw, "conversation": finish.raw["conversation"]}, usage=answer.usage)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
+        refuse_several(request, who=self.id)
         tools = XMLTools.of(request)
-        told = tools.written(request)
         conversation = Conversation.of(request, who=self.id)
         reader = tools.reader(self.id)
-        async with aclosing(self._told(told, conversation)) as chunks:
+        async with aclosing(self._told(request, tools, conversation)) as chunks:
             async for chunk in chunks:
                 for ready in reader.feed(chunk):
                     yield ready
         for ready in reader.close():
             yield ready
 
-    async def _told(self, request: ChatRequest, conversation: Conversation | None) -> AsyncGenerator[ChatChunk]:
+    async def _told(
+        self, request: ChatRequest, tools: XMLTools, conversation: Conversation | None
+    ) -> AsyncGenerator[ChatChunk]:
         """The answer in the chat that the request continues, or in a new one if that is gone."""
+        told = tools.written(request)
         for last in (False, True):
             try:
-                async with aclosing(self._in_chat(request, conversation)) as answer:
+                asked = told if conversation is None else going_on(told, tools)
+                async with aclosing(self._in_chat(asked, conversation)) as answer:
                     async for chunk in answer:
                         yield chunk
                 return
@@ -136,12 +166,10 @@ class QwenDirect(HTTPProvider):
     async def _in_chat(self, request: ChatRequest, conversation: Conversation | None) -> AsyncGenerator[ChatChunk]:
         now = time.time()
         if conversation is None:
-            messages: Sequence[Mapping[str, Any]] = folded(request.messages)
             chat_id, parent_id = await self._new_chat(request, now), None
         else:
-            messages = since_last_answer(request.messages)
             chat_id, parent_id = conversation.chat_id, conversation.parent_id
-        text = one_text(messages, who=self.id)
+        text = one_text(folded(request.messages), who=self.id)
         body = completion_body(request, text, chat_id=chat_id, parent_id=parent_id, now=now)
         reader = PhaseReader(chat_id=chat_id, model=request.model, created=int(now), who=self.id)
         try:
@@ -174,7 +202,7 @@ class QwenDirect(HTTPProvider):
                     except ValueError:  # one bad event is skipped by the Router, and counted
                         chunks.append(ChatChunk(event.data))
                         continue
-                    if SiteError.read(said) is not None:
+                    if reader.concerns(said) and SiteError.read(said) is not None:
                         for chunk in chunks:
                             yield chunk
                         raise self.error_of(200, event.data, {}, model=request.model)
@@ -189,8 +217,6 @@ class QwenDirect(HTTPProvider):
                     yield chunk
             for chunk in reader.close():
                 yield chunk
-            if reader.finished and (usage := reader.last()) is not None:
-                yield usage
 
     async def _new_chat(self, request: ChatRequest, now: float) -> str:
         body = request.with_body(new_chat_body(request.model, now=now))
@@ -224,6 +250,13 @@ class QwenDirect(HTTPProvider):
         return listed
 
     async def check(self) -> Checked:
+        ends = self.config.expires_at
+        if ends is not None and ends <= datetime.now(UTC):
+            raise error_class(Failure.AUTH)(
+                f"the login of {self.id} ended at {ends:%Y-%m-%d %H:%M} UTC: renew token, cookies and expiresAt",
+                provider=self.id,
+                detail="expired",
+            )
         count = len(await self.models())
         return Checked(detail=f"{count} model{'' if count == 1 else 's'}", models=count)
 

@@ -18,8 +18,10 @@ CHAT_LOCKED: Final = "chat_in_progress"
 _HOUR: Final = 3600.0
 _LOCKED_FOR: Final = 2.0  # seconds that a chat in progress needs after it was told to stop
 
-# Alibaba's web application firewall: a page with a puzzle, or JSON that leads to one.
-_WALL: Final = re.compile(rb"aliyun_waf|AWSC|baxia|_____tmd_____|captcha|FAIL_SYS_USER_VALIDATE|RGV587_ERROR", re.I)
+# Alibaba's web application firewall: a page with a puzzle, or JSON that leads to one. In JSON, what the site itself
+# says of a text may name a captcha, too.
+_WALL_PAGE: Final = re.compile(rb"aliyun_waf|AWSC|baxia|_____tmd_____|captcha|FAIL_SYS_USER_VALIDATE", re.I)
+_WALL_JSON: Final = re.compile(rb"_____tmd_____|FAIL_SYS_USER_VALIDATE|RGV587_ERROR")
 _WALL_MESSAGE: Final = (
     "the site's firewall asks for proof that a person is there. Open the site in your browser, solve its puzzle, "
     "and renew the options token and cookies from there"
@@ -87,13 +89,13 @@ class SiteError:
     @classmethod
     def parse(cls, data: bytes) -> SiteError:
         """The error in a body as it came, which is known to be one."""
-        if _WALL.search(data[:65536]):
-            return cls.wall()
         try:
-            found = cls.read(decode(data))
+            said = decode(data)
         except ValueError:
-            found = None
-        return found or cls(failure=None, body=ErrorBody.parse(data))
+            return cls.wall() if _WALL_PAGE.search(data[:65536]) else cls(failure=None, body=ErrorBody.parse(data))
+        if _WALL_JSON.search(data[:65536]):
+            return cls.wall()
+        return cls.read(said) or cls(failure=None, body=ErrorBody.parse(data))
 
     @classmethod
     def wall(cls) -> SiteError:

@@ -47,6 +47,7 @@ class PhaseReader:
         self._thought = Increments()
         self._summaries: dict[tuple[str, int], str] = {}
         self._spoken = False
+        self._counted = False  # the usage is told
 
     @property
     def conversation(self) -> dict[str, str]:
@@ -70,7 +71,13 @@ class PhaseReader:
         if finish:
             text += self._answer.close()
             reasoning += self._thought.close()
-        return [self._chunk(reasoning, text, finish)] if reasoning or text or finish else []
+        chunks = [self._chunk(reasoning, text, finish)] if reasoning or text or finish else []
+        # Told at once: after its end, an answer may leave the connection open.
+        return [*chunks, self._count()] if self.finished and self.usage is not None and not self._counted else chunks
+
+    def concerns(self, event: object) -> bool:
+        """Whether an event is not about another candidate."""
+        return not isinstance(event, Mapping) or event.get("response_id") not in [*self._others]
 
     def close(self) -> list[ChatChunk]:
         """What was held back where the stream ends without an end of the answer."""
@@ -150,11 +157,10 @@ class PhaseReader:
             raw["conversation"] = self.conversation
         return ChatChunk(raw)
 
-    def last(self) -> ChatChunk | None:
-        """The chunk with the usage, if the server has said any."""
-        if self.usage is None:
-            return None
-        chunk = ChatChunk.of(model=self._model, usage=self.usage)
+    def _count(self) -> ChatChunk:
+        """The chunk with the usage."""
+        self._counted = True
+        chunk = ChatChunk.of(usage=self.usage)
         return ChatChunk({**self._chunk("", "", None).raw, "choices": [], "usage": chunk.raw["usage"]})
 
 
@@ -192,7 +198,10 @@ class Increments:
         return self._new(held)
 
     def _new(self, piece: str) -> str:
-        new = piece[len(self._told) :] if self._whole and piece.startswith(self._told) else piece
+        if self._whole is False:
+            self._told = ""  # nothing is compared with it any more
+            return piece
+        new = piece[len(self._told) :] if piece.startswith(self._told) else piece
         self._told += new
         return new
 

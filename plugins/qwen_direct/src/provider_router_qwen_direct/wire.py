@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
-from provider_router.plugin import ChatRequest, Failure, content_text, error_class
+from provider_router.plugin import ChatRequest, Failure, XMLTools, content_text, error_class
 
 _PROTOCOL: Final = "2.1"
 _MINIMAL_EFFORTS: Final = frozenset({"none", "minimal"})
@@ -131,10 +131,29 @@ def one_text(messages: Sequence[Mapping[str, Any]], *, who: str) -> str:
     return "\n\n".join(texts)
 
 
-def since_last_answer(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """The messages that a server that remembers has not seen: those after the last of the assistant."""
+def going_on(told: ChatRequest, tools: XMLTools) -> ChatRequest:
+    """The request to a server that remembers: the messages after the last of the assistant, and the tools once more.
+
+    Args:
+        told: the request with everything as text.
+        tools: those it may call now; what was told with an earlier turn need not be the same.
+    """
+    messages = told.messages
     last = max((index for index, message in enumerate(messages) if message.get("role") == "assistant"), default=-1)
-    return messages[last + 1 :]
+    return told if last < 0 else tools.written(told.changed(messages=messages[last + 1 :]))
+
+
+def refuse_several(request: ChatRequest, *, who: str) -> None:
+    """Raise where more than one answer is wanted.
+
+    Raises:
+        NotCapable: for `n` above 1.
+    """
+    wanted = request.raw.get("n")
+    if isinstance(wanted, int) and wanted > 1:
+        raise error_class(Failure.CAPABILITY)(
+            f"{who} gives one answer at a time, not {wanted}", provider=who, detail="n above 1"
+        )
 
 
 def stop_body(chat_id: str, response_id: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from provider_router.providers.config.building import build_config, canonical, check_config, shown
 from provider_router.providers.config.declaration import Config, OptionInfo, describe_config, option, outside_name
-from provider_router.providers.config.values import fetch_secret, parse_option
+from provider_router.providers.config.values import fetch_secret, parse_moment, parse_option
 from provider_router.providers.secrets import MASK, MASKS
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "fetch_secret",
     "option",
     "outside_name",
+    "parse_moment",
     "parse_option",
     "shown",
 ]

@@ -86,8 +86,8 @@ def build_config(
             raise MissingSecret(f"{whose or 'provider'}, option {info.name}: {error}") from error
     # What a credential set could have given, and did not.
     problems = [
-        f"{info.name}: is required ({info.help}); set it, or the credentials {info.credentials}, which go to the "
-        "type's own address only"
+        f"{info.name}: is required ({info.help}); set it, or, where the address is the type's own, "
+        "`prouter credentials set`"
         for info in infos.values()
         if info.required and info.field not in ready
     ]

@@ -69,6 +69,15 @@ def parse_option(info: OptionInfo, text: str) -> object:
     return text
 
 
+def parse_moment(text: str) -> datetime:
+    """A command line's text as a moment: ISO 8601, in UTC where it names no zone, or (milli)seconds since 1970.
+
+    Raises:
+        ValueError: with a phrase that says what is wrong.
+    """
+    return datetime.fromtimestamp(_moment_ms(int(text) if re.fullmatch(r"\d+", text) else text) / 1000, UTC)
+
+
 def checked(info: OptionInfo, value: object, faults: list[str]) -> object:
     """A value as the store keeps it; what is wrong with it goes to `faults`."""
     try:
