@@ -17,10 +17,12 @@ PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.t
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # Test processes, more than cores because many tests wait; a plain run of one file needs none: make test PROCESSES=0 TESTS=tests/test_chat.py COVERAGE=
-PROCESSES ?= 6
+PROCESSES ?= 4
 TESTS ?=
 COVERAGE ?= --cov --cov-report=term
 PYTEST := $(RUN) pytest
+# Without bytecode files each worker, and each of the many programs that tests start, would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
