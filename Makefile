@@ -17,10 +17,12 @@ PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.t
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # Test processes, more than cores because many tests wait; a plain run of one file needs none: make test PROCESSES=0 TESTS=tests/test_chat.py COVERAGE=
-PROCESSES ?= 6
+PROCESSES ?= 4
 TESTS ?=
 COVERAGE ?= --cov --cov-report=term
 PYTEST := $(RUN) pytest
+# Without bytecode files each worker, and each of the many programs that tests start, would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -61,6 +63,7 @@ gate: $(VENV)/dev.stamp ## count the instructions of a call, so that it grows no
 
 soak: $(VENV)/dev.stamp ## run the tests that take minutes
 	$(PYTEST) -q -m soak --timeout=3600 $(TESTS)
+	$(PYTEST) -q -m "hypothesis and not soak and not clients" --hypothesis-profile=long --timeout=3600 $(TESTS)
 
 clients: $(VENV)/dev.stamp ## run other people's client libraries, and each plugin's tests with that plugin alone
 	$(PYTEST) -q -m clients $(TESTS)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +114,8 @@ def test_reasoning_is_told_in_a_plain_answer(client: httpx.Client) -> None:
 
 
 def test_the_openai_client_understands_it() -> None:
+    import openai  # which takes a second: no run that leaves this test out, and no other worker, pays for it
+
     with (
         Backend(answers("Hello you"), calls("f", '{"a": 1}'), api_key="sk-1", models=["a", "b"]) as backend,
         openai.OpenAI(base_url=backend.base_url, api_key="sk-1", max_retries=0) as sdk,
