@@ -135,7 +135,8 @@ def test_a_full_disk_costs_the_history_and_is_counted(tmp_path: Path, caplog: py
     assert 3000 == state.written + state.lost
     assert state.lost > 0
     assert state.written == numbers(path)[0]
-    assert 1 == len([message for message in caplog.messages if "is full" in message])
+    # Told as it begins, and not with each batch; a smaller one may find room once more, and then it begins anew.
+    assert 1 <= len([message for message in caplog.messages if "is full" in message]) <= 3
 
 
 def test_what_was_lost_is_told_in_the_file_as_soon_as_that_can_be_written(tmp_path: Path) -> None:
