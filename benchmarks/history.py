@@ -249,11 +249,9 @@ def main() -> None:
     given = parser.parse_args()
     effort = QUICK if given.quick else THOROUGH
     with upstream() as base_url:
-        table(
-            itertools.chain(
-                recording(effort), delays(base_url, effort), looking_back(given.rows, effort), opening(effort)
-            )
-        )
+        parts = recording(effort), delays(base_url, effort), looking_back(given.rows, effort), opening(effort)
+        for line in table(itertools.chain.from_iterable(parts)):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
-from provider_router.chat.answer import text_or_none
+from provider_router.chat.answer import OBJECT, text_or_none
 from provider_router.chat.json_text import decode, encode
 from provider_router.chat.messages import Message, Prompt, user
 from provider_router.errors import RequestRejected
@@ -315,7 +315,7 @@ class ChatRequest:
 def _body_of(prompt: object) -> Mapping[str, Any]:
     if isinstance(prompt, str):
         return {"messages": [user(prompt)]}
-    if isinstance(prompt, Mapping):
+    if isinstance(prompt, OBJECT):
         return {"messages": [prompt]} if "messages" not in prompt and "role" in prompt else dict(prompt)
     if isinstance(prompt, Sequence) and not isinstance(prompt, bytes | bytearray | memoryview):
         return {"messages": list(prompt)}
@@ -339,5 +339,5 @@ def _check_messages(body: Mapping[str, Any]) -> None:
     if not isinstance(messages, list | tuple) or not messages:
         raise ValueError("messages: a chat request needs at least one message")
     for index, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        if not isinstance(message, OBJECT) or not isinstance(message.get("role"), str):
             raise ValueError(f'messages[{index}]: a message is a mapping with a role, such as {{"role": "user", …}}')

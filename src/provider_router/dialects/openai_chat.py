@@ -30,7 +30,7 @@ def needs(request: ChatRequest) -> frozenset[Capability]:
     ):
         found.add(Capability.TOOLS)
     form = raw.get("response_format")
-    if isinstance(form, Mapping) and form.get("type") == "json_schema":
+    if form is not None and isinstance(form, Mapping) and form.get("type") == "json_schema":
         found.add(Capability.JSON_SCHEMA)
     if "audio" in _items(raw.get("modalities")):
         found.add(Capability.AUDIO)

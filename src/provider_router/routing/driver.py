@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ log: Final = logging.getLogger("provider_router")
 
 def new_request_id() -> str:
     """An id that no other request has. Its beginning is the time, so that the history finds the young ones together."""
-    return f"req_{int(time.time() * 1000):012x}{secrets.token_hex(6)}"
+    return f"req_{int(time.time() * 1000):012x}{os.urandom(6).hex()}"
 
 
 class Driver(ABC):
