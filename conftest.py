@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 # The whole suite stays under three minutes on two slow cores; a deadline would measure the machine.
-settings.register_profile("house", max_examples=25, deadline=None)
+settings.register_profile("house", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=1000, deadline=None)  # `make soak`
 settings.load_profile("house")
 

@@ -60,10 +60,10 @@ def rows(base_url: str, effort: Effort) -> Iterator[Row]:
             job = {"job": "streams", "url": url, "callers": 64, "seconds": seconds}
             yield from compared(subject, everybody, job, turns=min(turns, 3), reference="httpx2", goal=0.50)
         for subject, url, goal in (
-            ("time to the first chunk, sent after 10 ms (not CPU)", base_url.replace("/v1", "/every-5ms/v1"), 1.2),
+            ("time to the first chunk, one each ms (not CPU)", base_url.replace("/v1", "/every-1ms/v1"), 1.2),
             ("time to the first chunk, full speed (not CPU)", base_url, None),
         ):
-            job = {"job": "first", "url": url, "count": 5 if quick or goal else 50}
+            job = {"job": "first", "url": url, "count": 5 if quick else 50}
             yield from compared(subject, ask, job, turns=turns, reference="a socket", goal=goal)
     yield from kept(base_url, effort)
 

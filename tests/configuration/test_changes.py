@@ -316,5 +316,5 @@ def test_whatever_was_done_any_state_can_be_gone_back_to(plugins: Plugins) -> No
 @pytest.mark.timeout(600)
 def test_whatever_was_done_any_state_can_be_gone_back_to_many_times(plugins: Plugins) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: LivedConfiguration(plugins), settings=settings(max_examples=300, stateful_step_count=50, deadline=None)
+        lambda: LivedConfiguration(plugins), settings=settings(max_examples=60, stateful_step_count=50, deadline=None)
     )

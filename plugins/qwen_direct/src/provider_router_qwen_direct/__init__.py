@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import ClassVar, Final
 from urllib.parse import quote
 
-import anyio
-
 from provider_router.plugin import (
     COMMENT,
     Capability,
@@ -54,9 +52,6 @@ _SITE: Final = "https://chat.qwen.ai"
 _COMPLETIONS: Final = "api/v2/chat/completions"
 _DONE: Final = b"[DONE]"
 _PREAMBLE: Final = 1024 * 1024  # bytes of events in a row that say nothing of the answer
-_AFTERWARDS: Final = (
-    1.0  # seconds after its end in which a plain answer's connection may close: the site says no [DONE]
-)
 
 
 class QwenDirect(HTTPProvider):
@@ -113,19 +108,20 @@ class QwenDirect(HTTPProvider):
         most = request.limits.over(self.bounds()).max_answer_bytes or 1
         chunks: list[ChatChunk] = []
         length = 0
-        with anyio.CancelScope() as reading:
-            async with aclosing(self.stream(request)) as stream:
-                async for chunk in stream:
-                    chunks.append(chunk)
-                    length += len(chunk.text) + len(chunk.reasoning)
-                    if length > most:
-                        raise error_class(Failure.MALFORMED)(
-                            f"{self.id} gives an answer beyond the bound of {most} bytes",
-                            provider=self.id,
-                            detail="an answer beyond the bound",
-                        )
-                    if chunk.finish_reason:
-                        reading.deadline = anyio.current_time() + _AFTERWARDS
+        over = False
+        async with aclosing(self.stream(request)) as stream:
+            async for chunk in stream:
+                chunks.append(chunk)
+                length += len(chunk.text) + len(chunk.reasoning)
+                if length > most:
+                    raise error_class(Failure.MALFORMED)(
+                        f"{self.id} gives an answer beyond the bound of {most} bytes",
+                        provider=self.id,
+                        detail="an answer beyond the bound",
+                    )
+                over = over or chunk.finish_reason is not None
+                if over and not chunk.more:  # the site may leave the connection open for long after the end
+                    break
         finish = next((chunk for chunk in chunks if chunk.finish_reason), None)
         if finish is None:
             raise error_class(Failure.MALFORMED)(
