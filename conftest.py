@@ -176,7 +176,8 @@ class LeakWatch:
         for parent, _, names in os.walk(folder):
             for name in names:
                 path = Path(parent, name)
-                if name not in IN_CLEAR and path.is_file() and not path.is_symlink():
+                compiled = name.startswith("conftest.") and name.endswith(".pyc")  # of a copy of this file
+                if name not in IN_CLEAR and not compiled and path.is_file() and not path.is_symlink():
                     self.search(path.read_bytes(), str(path))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
