@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -105,11 +105,19 @@ class HTTPProvider(Provider):
         """
         return await self._whole("POST", path, body, limits=limits)
 
-    async def events(self, path: str, body: ChatRequest | Mapping[str, Any]) -> AsyncGenerator[list[Event]]:
+    async def events(
+        self, path: str, body: ChatRequest | Mapping[str, Any], *, over: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[list[Event]]:
         """The server-sent events that answer this body, as many at once as one arrival brought.
 
         Some backends answer a streaming request with one JSON, whatever its Content-Type says: an error, or the
         whole answer. It comes as a single event of the type `WHOLE`.
+
+        Args:
+            path: below the base URL.
+            body: what is sent.
+            over: whether the answer has come to its end, where its events tell that. What follows is read for a moment
+                only (64 KiB, 250 ms): mostly it is the end of the stream, and the connection can be used again.
 
         Raises:
             ProviderError: of the class that fits.
@@ -119,7 +127,7 @@ class HTTPProvider(Provider):
             most = self._bounds(body, None).max_answer_bytes or 1
             parser = EventParser()
             first = True
-            while piece := await exchange.read():
+            while piece := await (exchange.read_rest() if over is not None and over() else exchange.read()):
                 if first and (head := piece.lstrip()):
                     first = False
                     if head[:1] in (b"{", b"<"):
