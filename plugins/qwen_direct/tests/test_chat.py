@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provider_router import AsyncRouter, system, user
-from provider_router.backends import CLOSE, STALL, Pause, Reply, Request, event
+from provider_router.backends import CLOSE, STALL, Pause, Reply, Request, answers, event
 from provider_router.backends.wire import chunked, head, response
 from provider_router.errors import RequestRejected
-from provider_router.plugin import Capability, ChatRequest, Failure, ProviderError, encode
-from provider_router.testing import ChatQwenFake
+from provider_router.plugin import Capability, ChatRequest, Failure, OpenAICompatibleProvider, ProviderError, encode
+from provider_router.testing import ChatQwenFake, OpenAIFake
 from provider_router.testing.fakes.chat_qwen import COMPLETIONS, MODELS, NEW, STOP, created, piece, tells
 from provider_router_qwen_direct import QwenDirect
 
@@ -155,7 +155,7 @@ async def test_an_image_is_refused_before_anything_is_sent(provider: QwenDirect,
     with pytest.raises(ProviderError) as raised:
         await provider.chat(ChatRequest.of([{"role": "user", "content": [image]}]))
     assert Failure.CAPABILITY == raised.value.failure
-    assert [] == asked(site)
+    assert [] == site.requests
 
 
 async def test_several_answers_at_once_are_refused_before_anything_is_sent(
@@ -165,6 +165,33 @@ async def test_several_answers_at_once_are_refused_before_anything_is_sent(
         await provider.chat(ChatRequest.of("Hi", fields={"n": 2}))
     assert Failure.CAPABILITY == raised.value.failure
     assert [] == site.requests
+
+
+@pytest.mark.parametrize("form", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {}}, "json"])
+async def test_an_answer_in_json_is_refused_before_anything_is_sent(
+    provider: QwenDirect, site: ChatQwenFake, form: Any
+) -> None:
+    with pytest.raises(ProviderError, match="response_format") as raised:
+        await provider.chat(ChatRequest.of("Hi", extra_body={"response_format": form}))
+    assert Failure.CAPABILITY == raised.value.failure
+    assert [] == site.requests
+    assert (await provider.chat(ChatRequest.of("Hi", extra_body={"response_format": {"type": "text"}}))).text
+
+
+async def test_whoever_can_answer_in_json_is_asked_instead_and_nothing_is_held_against_the_first(
+    make: Make, site: ChatQwenFake
+) -> None:
+    with OpenAIFake(answers('{"dry": true}')) as other:
+        providers = [make(site.base_url), OpenAICompatibleProvider("other", base_url=other.base_url)]
+        async with AsyncRouter(providers=providers) as router:
+            answer = await router.chat("JSON?", tools=[WEATHER], response_format={"type": "json_object"})
+            first, _ = await router.plan(needs=["chat", "tools"])
+    refused, _ = answer.attempts
+    assert (Failure.CAPABILITY, "response_format json_object") == (refused.failure, refused.detail)
+    assert (("other", '{"dry": true}'), ("qwen", "ready")) == (
+        (answer.provider, answer.text),
+        (first.provider, first.state),
+    )
 
 
 # Tools

@@ -27,7 +27,6 @@ from provider_router.errors import (
     duration_text,
     trail_text,
 )
-from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
 from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
@@ -259,8 +258,9 @@ class Failover:
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
         special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
-        of_zone = error.code == OUT_OF_ZONE  # which tells of this request alone
-        if error.failure is Failure.CAPABILITY and len(special) == 1 and not of_zone:  # of several: which was it?
+        # What its type or a zone refuses unasked tells of this request alone; and of several: which was it?
+        asked = self._silence.lives or error.status is not None
+        if error.failure is Failure.CAPABILITY and len(special) == 1 and asked:
             self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)

@@ -32,6 +32,8 @@ from provider_router.plugin import (
     folded,
     hookimpl,
     option,
+    refuse_format,
+    refuse_several,
     retry_after,
 )
 from provider_router_qwen_direct.conversation import Conversation
@@ -43,7 +45,6 @@ from provider_router_qwen_direct.wire import (
     going_on,
     new_chat_body,
     one_text,
-    refuse_several,
     stop_body,
 )
 
@@ -137,6 +138,7 @@ class QwenDirect(HTTPProvider):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         refuse_several(request, who=self.id)
+        refuse_format(request, who=self.id)
         tools = XMLTools.of(request)
         conversation = Conversation.of(request, who=self.id)
         reader = tools.reader(self.id)
@@ -166,11 +168,11 @@ class QwenDirect(HTTPProvider):
 
     async def _in_chat(self, request: ChatRequest, conversation: Conversation | None) -> AsyncGenerator[ChatChunk]:
         now = time.time()
+        text = one_text(folded(request.messages), who=self.id)
         if conversation is None:
             chat_id, parent_id = await self._new_chat(request, now), None
         else:
             chat_id, parent_id = conversation.chat_id, conversation.parent_id
-        text = one_text(folded(request.messages), who=self.id)
         body = completion_body(request, text, chat_id=chat_id, parent_id=parent_id, now=now)
         reader = PhaseReader(chat_id=chat_id, model=request.model, created=int(now), who=self.id)
         try:

@@ -22,6 +22,7 @@ from provider_router.plugin import (
     folded,
     hookimpl,
     option,
+    refuse_format,
     retry_after,
 )
 from provider_router_qwen_proxy.address import EXAMPLE, with_version
@@ -97,6 +98,7 @@ class QwenProxy(OpenAICompatibleProvider):
         Of a conversation it knows by its first words the proxy reads the last message only, and takes the one of
         another user with the same words for it. One message is always a conversation of its own.
         """
+        refuse_format(request, who=self.id)
         if self.config.tool_mode == "native":
             return XMLTools.native(request), request
         tools = XMLTools.of(request)
