@@ -134,11 +134,11 @@ class XMLToolParser:
     def _inside(self, data: str, position: int, call: XMLCall, found: list[str | ToolCall]) -> tuple[int, bool]:
         begin = position
         for tag in TAG.finditer(data, position):
-            if call.size + tag.end() - begin > self._most:
-                return self._without_end(call, position, found)
             outcome = call.text(data[position : tag.start()])
             if outcome is Outcome.OPEN:
                 position = tag.start()
+                if call.size + tag.end() - begin > self._most:
+                    return self._without_end(call, position, found)
                 outcome = call.tag(tag)
             if outcome is Outcome.OPEN:
                 position = tag.end()
