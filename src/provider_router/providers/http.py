@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,6 +30,7 @@ WHOLE = "whole\n"
 
 _WRITE_TIMEOUT = 30.0
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_LOOK = 2.0  # seconds
 _NOTICE = Limits(connect=2.0, timeout=2.0)
 _ERROR_BYTES = 64 * 1024  # read of an error's body
 _LONG_LINE = "a line beyond the bound"
@@ -63,6 +65,20 @@ class HTTPProvider(Provider):
             transport=self.transport,  # type: ignore[arg-type]
             trust_env=self.config.trust_env,
         )
+
+    @classmethod
+    @asynccontextmanager
+    async def look(cls, base_url: str) -> AsyncGenerator[Self]:
+        """A provider for a look at an address, in `recognise`: each question has two seconds.
+
+        Raises:
+            InvalidConfig: for what is no address.
+        """
+        provider = cls(cls.type, base_url=base_url, connect_timeout=_LOOK, timeout=_LOOK)
+        try:
+            yield provider
+        finally:
+            await provider.aclose()
 
     def auth_headers(self) -> dict[str, str]:
         """Headers that prove who asks; a type with credentials overrides this."""
