@@ -99,7 +99,7 @@ async def test_a_login_that_was_refused_is_flagged_until_another_one_is_set(
         async with AsyncRouter(tmp_path / "router.db", history=False) as router:
             with pytest.raises(AuthenticationFailed, match="renew the options token and cookies"):
                 await router.chat("Hi")
-            (state,) = router.health()
+            (state,) = await router.health()
             admin.providers.edit("qwen", config={"token": site.key})
             answer = await router.chat("Hi")
     assert ("flagged", "echo: Hi") == (state.state, answer.text)
