@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from provider_router.chat import ChatRequest
 from provider_router.errors import NotCapable
+
+_LETTERS: Final = 40  # of what the caller wrote, in a message
 
 
 def refuse_format(request: ChatRequest, *, who: str) -> None:
@@ -21,6 +24,7 @@ def refuse_format(request: ChatRequest, *, who: str) -> None:
     form = request.raw.get("response_format")
     kind = form.get("type") if isinstance(form, Mapping) else form
     if kind not in (None, "text"):
+        kind = kind[:_LETTERS] if isinstance(kind, str) else type(kind).__name__
         raise NotCapable(
             f"{who} has no response_format ({kind}): its backend would answer in prose. Ask for JSON in the prompt, "
             "or another provider",

@@ -27,6 +27,7 @@ from provider_router.errors import (
     duration_text,
     trail_text,
 )
+from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
 from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
@@ -258,9 +259,9 @@ class Failover:
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
         special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
-        # What its type or a zone refuses unasked tells of this request alone; and of several: which was it?
-        asked = self._silence.lives or error.status is not None
-        if error.failure is Failure.CAPABILITY and len(special) == 1 and asked:
+        # What its type refuses unasked, or a zone, tells of this request alone; and of several: which was it?
+        refused = (self._silence.lives or error.status is not None) and error.code != OUT_OF_ZONE
+        if error.failure is Failure.CAPABILITY and len(special) == 1 and refused:
             self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)

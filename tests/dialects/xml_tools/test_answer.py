@@ -212,6 +212,11 @@ def test_a_call_that_comes_to_no_end_is_a_failure_and_no_text(finish: str) -> No
             assert [] == reader.feed(ChatChunk.of("a" * 1_000_000))
 
 
+def test_what_comes_after_a_call_that_was_cut_off_is_passed_on() -> None:
+    said = streamed(*chunks(WRITTEN[:-3], finish="length"), ChatChunk.of("late"), ChatChunk.of(reasoning="hm"))
+    assert ("late", "hm") == (said[-2].text, said[-1].reasoning)
+
+
 def test_text_that_is_held_back_comes_out_where_a_stream_ends_without_a_finish_reason() -> None:
     assert ["a", " <time"] == [chunk.text for chunk in streamed(*chunks("a <time", finish=None))[1:]]
 

@@ -121,7 +121,7 @@ class XMLToolReader:
     def _said(self, strand: _Strand, content: object) -> Sequence[str | ToolCall]:
         """What a piece of the text completes."""
         pieces = strand.parser.feed(content) if isinstance(content, str) else []
-        if strand.parser.cut:
+        if strand.parser.cut and not strand.over:
             raise self._without_end(strand.parser.cut)
         return pieces
 
