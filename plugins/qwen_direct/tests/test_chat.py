@@ -348,6 +348,14 @@ async def test_an_answer_of_unknown_phases_alone_is_a_failure_that_names_them(
     assert [{"chat_id": "c-1", "response_id": "r-1"}] == [request.json for request in asked(site, STOP)]
 
 
+async def test_an_answer_that_is_cut_after_an_unknown_phase_is_only_cut(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(tells(created(), piece("note", phase="mcp_call"), piece("Hel")))
+    with pytest.raises(ProviderError, match="ended its answer too early"):
+        await provider.chat(ChatRequest.of("Hi"))
+
+
 # Streams that end in another way
 
 

@@ -231,7 +231,7 @@ class QwenDirect(HTTPProvider):
             if phase not in self._told_of and len(self._told_of) < _TOLD_OF_AT_MOST:
                 self._told_of.add(phase)
                 log.warning("%s: an answer has the phase %s, which is not known here and was left out", self.id, phase)
-        if not reader.finished:
+        if not reader.answered and not reader.finished:
             raise error_class(Failure.MALFORMED)(
                 f"{self.id} answered in phases that are not known here: {', '.join(phases)}. The site has changed: "
                 "look for a newer version of this provider type",

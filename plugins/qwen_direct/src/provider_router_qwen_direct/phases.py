@@ -26,6 +26,7 @@ class PhaseReader:
     Attributes:
         chat_id: the chat on the server.
         response_id: of the answer that is followed; another candidate's events are left out.
+        answered: whether any text of the answer has come.
         finished: whether the answering phase has said its end.
         unknown: phases that are not known here, and that were left out.
         usage: what it has used, once the server said it.
@@ -42,6 +43,7 @@ class PhaseReader:
         """
         self.chat_id = chat_id
         self.response_id = ""
+        self.answered = False
         self.finished = False
         self.unknown: list[str] = []
         self.usage: Usage | None = None
@@ -123,6 +125,7 @@ class PhaseReader:
         if phase not in (*_ANSWERING, *_DRAWING):
             self._leave_out(phase)
             return "", ""
+        self.answered = self.answered or bool(content)
         before = self._thought.close() if content else ""
         return before, self._answer.feed(content)
 
