@@ -9,14 +9,14 @@ from functools import cached_property
 from itertools import chain, groupby
 from typing import Final, NamedTuple
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from provider_router.chat import Capability
 from provider_router.errors import Skipped, UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.breaker import LATER, Condition, State
-from provider_router.routing.health import Health, Key
+from provider_router.routing.health import Epoch, Health, Key
 from provider_router.routing.line import Slots
 from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
 from provider_router.routing.strategies import STRATEGIES
@@ -142,6 +142,14 @@ class Plan:
         return len(self.candidates) + len(self.skipped)
 
 
+@define(eq=False)
+class _Standing:
+    """The candidates of a route as they stand in an epoch of health: so a dead backend costs no request anything."""
+
+    epoch: Epoch | None = None
+    candidates: tuple[Candidate, ...] = ()
+
+
 @frozen
 class Route:
     """What of a plan follows from the configuration, for all requests with the same needs until a login expires.
@@ -158,6 +166,7 @@ class Route:
     candidates: tuple[Candidate, ...] = field(init=False)
     bounded: bool = field(init=False)
     longest_prompt: float = field(init=False)
+    standing: _Standing = field(init=False, factory=_Standing, repr=False, eq=False)
 
     @candidates.default
     def _all(self) -> tuple[Candidate, ...]:
@@ -199,8 +208,14 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
     if needs.prompt_floor > route.longest_prompt:
         route = _route(needs, snapshot, at)
     candidates = route.candidates
-    if snapshot.settings.strategy != "priority" or route.bounded or health.troubled(now):
+    if snapshot.settings.strategy != "priority" or route.bounded:
         candidates = _ordered(route, needs, snapshot, health, now=now, at=at, seed=seed)
+    elif (epoch := health.epoch(now)).troubled:
+        standing = route.standing
+        if standing.epoch is not epoch:
+            standing.candidates = _ordered(route, needs, snapshot, health, now=now, at=at, seed=seed)
+            standing.epoch = epoch
+        candidates = standing.candidates
     if needs.model != route.needs.model:
         needs = evolve(needs, model=route.needs.model, provider=route.needs.provider)
     return Plan(candidates=candidates, needs=needs, revision=snapshot.revision, seed=seed, snapshot=snapshot, at=at)
