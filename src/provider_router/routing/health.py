@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 from typing import Final, NamedTuple, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
@@ -70,11 +70,13 @@ class Epoch:
     Attributes:
         troubled: whether anything is held against anybody, so that it matters how each one stands.
         since, until: its first moment, and the first one after it.
+        known: how those stand who were asked for.
     """
 
     troubled: bool
     since: float
     until: float
+    known: dict[Key, Condition] = field(factory=dict)
 
     def holds(self, now: float) -> bool:
         return self.since <= now < self.until
@@ -114,15 +116,26 @@ class Health:
 
     def condition(self, key: Key, now: float, *, slots: Slots = UNBOUNDED, turn: Turn | None = None) -> Condition:
         """How a candidate stands now, the worst of what is known of it; `turn` is the asker's place in the line."""
-        epoch = self._epoch
-        calm = epoch is not None and not epoch.troubled and epoch.holds(now)
-        worst = READY if calm else self._unwell(key, now)
+        worst = self._held_against(key, now)
         if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
             bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
             return Condition(State.FULL, f"all {bound} slots{whose} are taken")
         return worst
 
-    def _unwell(self, key: Key, now: float) -> Condition:
+    def _held_against(self, key: Key, now: float) -> Condition:
+        epoch = self._epoch
+        if epoch is None or not epoch.holds(now):
+            return self._weighed(key, now)
+        if not epoch.troubled:
+            return READY
+        known = epoch.known.get(key)
+        if known is None:
+            if len(epoch.known) >= _REMEMBERED:
+                epoch.known.clear()
+            known = epoch.known[key] = self._weighed(key, now)
+        return known
+
+    def _weighed(self, key: Key, now: float) -> Condition:
         throttle = self._throttles.get(key.provider)
         if throttle is not None and throttle.until > now:
             return Condition(State.THROTTLED, throttle.reason, throttle.until)
@@ -187,7 +200,7 @@ class Health:
             self._over_links[link] = self._over_links.get(link, 0) + 1
         if not self._opened:
             return Ticket(key, now, (), link)
-        trials = tuple(breaker for breaker in self._breakers(key) if breaker.on_offer(now))
+        trials = tuple([breaker for breaker in self._breakers(key) if breaker.opening and breaker.on_offer(now)])
         ticket = Ticket(key, now, trials, link)
         for breaker in trials:
             breaker.trial = ticket
