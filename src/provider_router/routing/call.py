@@ -97,7 +97,8 @@ class Call:
         if not options:
             request = ChatRequest.of(prompt, stream=stream)
             return cls(request, OPENAI_CHAT, _needs(request, _keeper(request)))
-        provider, zone, session = options.get("provider"), options.get("zone"), options.get("session")
+        provider, zone = options.get("provider"), options.get("zone")
+        session: Any = options.get("session")
         wishes = _wishes(options)
         if session is not None and not (isinstance(session, str) and session):
             raise ValueError(f"session: a name is a text that is not empty, not {session!r}")
@@ -177,9 +178,7 @@ def _policy(wishes: Wishes, settings: RoutingSettings, *, stream: bool, choices:
     )
 
 
-def _needs(
-    request: ChatRequest, provider: str | None, *, fallback: bool = False, zone: str | None = None
-) -> Needs:
+def _needs(request: ChatRequest, provider: str | None, *, fallback: bool = False, zone: str | None = None) -> Needs:
     return Needs(
         model=request.model,
         provider=provider,

@@ -67,25 +67,25 @@ def vigil(machine: Failover, clock: Clock, check: Checking) -> Vigil:
         task = None
     if task is None:  # trio, perhaps on top of asyncio
         return _TaskVigil(machine, clock, check)
-    return _TimedVigil(machine, clock, check, bell=_bell_of(task.get_loop()))
+    return TimedVigil(machine, clock, check, bell=_bell_of(task.get_loop()))
 
 
-class _Bell:
+class Bell:
     """One timer for all vigils in an event loop: hardly any attempt comes to its deadline, and each had a timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._waiting: set[_TimedVigil] = set()
+        self._waiting: set[TimedVigil] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._at = _NEVER  # when it rings
 
-    def wake(self, vigil: _TimedVigil) -> None:
+    def wake(self, vigil: TimedVigil) -> None:
         """Ring for a vigil at its moment, or a little later."""
         self._waiting.add(vigil)
         if vigil.at < self._at:
             self._set(vigil.at)
 
-    def forget(self, vigil: _TimedVigil) -> None:
+    def forget(self, vigil: TimedVigil) -> None:
         self._waiting.discard(vigil)
 
     def _set(self, at: float) -> None:
@@ -107,27 +107,27 @@ class _Bell:
 
 
 class _Bells(threading.local):
-    bell: _Bell | None = None
+    bell: Bell | None = None
 
 
 _bells: Final = _Bells()
 
 
-def _bell_of(loop: asyncio.AbstractEventLoop) -> _Bell:
+def _bell_of(loop: asyncio.AbstractEventLoop) -> Bell:
     bell = _bells.bell
     if bell is None or bell.loop is not loop:
-        bell = _bells.bell = _Bell(loop)
+        bell = _bells.bell = Bell(loop)
     return bell
 
 
-class _TimedVigil(Vigil):
+class TimedVigil(Vigil):
     """On asyncio: it is woken for a look, too early rather than anew with every sign of life.
 
     Attributes:
         at: when it looks next, on the loop's clock.
     """
 
-    def __init__(self, machine: Failover, clock: Clock, check: Checking, *, bell: _Bell) -> None:
+    def __init__(self, machine: Failover, clock: Clock, check: Checking, *, bell: Bell) -> None:
         super().__init__(machine, clock, check)
         self.at = _NEVER
         self._loop = bell.loop
@@ -136,7 +136,7 @@ class _TimedVigil(Vigil):
         self._checks: asyncio.Task[None] | None = None
 
     async def over(self, step: Awaitable[T]) -> T | None:
-        task = self._task = asyncio.current_task(self._loop)
+        task = self._task = asyncio.current_task()
         assert task is not None
         before = task.cancelling()
         self._look()
