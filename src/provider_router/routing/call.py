@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, TypedDict
 
-from attrs import frozen
+from attrs import define, frozen
 
 from provider_router.chat import CALL_OPTIONS, Capability, ChatFields, ChatRequest, Prompt
 from provider_router.dialects.dialect import Dialect
@@ -76,7 +76,7 @@ _NONE: Final = Wishes()
 _WISHES: Final = frozenset(["timeout", "max_attempts", "fallback_on", "resume", "guards"])
 
 
-@frozen
+@define(eq=False)
 class Call:
     """One request of a caller."""
 

@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 from typing import Final, NamedTuple, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
@@ -53,7 +53,7 @@ class Key(NamedTuple):
     model: str | None
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Ticket:
     """One call in flight, since when, of which breakers it is the trial, and over which of the provider's links."""
 
