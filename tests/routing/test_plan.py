@@ -14,10 +14,11 @@ from provider_router.chat import Capability
 from provider_router.errors import Skipped, UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.health import Effect, Health, Key, Ticket
 from provider_router.routing.hints import Note
 from provider_router.routing.line import Slots
-from provider_router.routing.plan import Candidate, Needs, Plan, plan
+from provider_router.routing.plan import Needs, Plan, plan
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings, Snapshot
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
