@@ -171,7 +171,7 @@ class Driver(ABC):
         """The request as this candidate gets it: its model's name there, its link's parameters."""
         candidate = ask.candidate
         model = candidate.model
-        if model is None and (model := await self._registry.first_model(live)) is not None:
+        if model is None and (model := await self._registry.listing.first_model(live)) is not None:
             self.machine.names(model)
         changes: dict[str, Any] = {}
         if candidate.link is not None:

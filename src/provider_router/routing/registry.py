@@ -14,14 +14,11 @@ from attrs import evolve
 
 from provider_router import home
 from provider_router import limits as numbers
-from provider_router.chat import Capability
-from provider_router.errors import ConfigError, Failure, ProviderError, StoreError, UnknownProvider
-from provider_router.providers.provider import ModelInfo, Provider
-from provider_router.providers.terms import under
-from provider_router.providers.zones import OUT_OF_ZONE
-from provider_router.routing.border import terms_within
+from provider_router.errors import ConfigError, StoreError, UnknownProvider
+from provider_router.providers.provider import Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.listing import Listing
 from provider_router.routing.live import LiveProvider
 from provider_router.routing.maker import Made, Maker, as_it_was, links_of
 from provider_router.routing.plan import Plan
@@ -48,9 +45,6 @@ _MASKED = 20  # providers whose secrets are looked for in what a request's histo
 
 _UNREADABLE_FOR = 1.0  # seconds until a configuration that cannot be read is tried again, if it does not change before
 
-# How a backend that has no model list answers when it is asked for one.
-_LISTS_NONE = frozenset({Failure.BAD_REQUEST, Failure.CAPABILITY, Failure.MODEL_UNAVAILABLE, Failure.MALFORMED})
-
 
 class ProviderRegistry:
     """The live providers, and the snapshot that plans are made from.
@@ -71,7 +65,8 @@ class ProviderRegistry:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
-        self.checks = Checks(self.learn_slots)
+        self.listing = Listing(self, clock)
+        self.checks = Checks(self.listing.learn_slots)
         self.recorder: HistoryWriter | None = None  # None where requests are not recorded
         self._recorded = Recording()
         self._share_health = share_health
@@ -288,33 +283,6 @@ class ProviderRegistry:
         ids = dict.fromkeys(candidate.provider for candidate in plan.candidates[:_MASKED])
         return [live.provider.mask for each in ids if (live := self._live.get(each)) is not None]
 
-    async def first_models(self, zones: Mapping[str, str | None]) -> dict[str, str]:
-        """The first model of each of these providers that is known, or told soon and for nothing by its backend.
-
-        Args:
-            zones: how far asking each of them may go, by provider.
-        """
-        found: dict[str, str] = {}
-
-        async def ask(provider: str) -> None:
-            live = self.take(provider)
-            try:
-                within = terms_within(zones[provider], provider=provider)
-                with under(within), anyio.move_on_after(numbers.CHECK_SILENCE):
-                    if (model := await self.first_model(live)) is not None:
-                        found[provider] = model
-            except ProviderError:  # whoever asks it will hear of it
-                pass
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self.give_back(live)
-
-        async with anyio.create_task_group() as asking:
-            for each in zones:
-                if each in self._live and self._live[each].provider.free_check:
-                    asking.start_soon(ask, each)
-        return found
-
     # Live providers
 
     def prepare(self, id: str) -> None:
@@ -348,47 +316,18 @@ class ProviderRegistry:
             self._sharing.tell()
         return live.retired and not live.users
 
-    async def first_model(self, live: LiveProvider) -> str | None:
-        """The first chat model that the backend lists, remembered for a minute; None where it lists none.
+    def view(self, id: str) -> ProviderView | None:
+        """A provider as plans see it, or None."""
+        return self._views.get(id)
 
-        Raises:
-            ProviderError: the backend cannot be asked.
-        """
-        now = self._clock()
-        if live.listed_at is None or now - live.listed_at >= numbers.MODEL_LIST_CACHE:
-            if Capability.MODELS not in live.provider.capabilities:
-                return None
-            try:
-                listed = await live.provider.models()
-            except ProviderError as error:
-                if error.failure not in _LISTS_NONE or error.code == OUT_OF_ZONE:
-                    raise
-                listed = []
-            live.first_model = next((model.id for model in listed if model.chat), None)
-            live.listed_at = now
-            self.take_slots(live, listed)
-        return live.first_model
+    def live(self, id: str) -> LiveProvider | None:
+        """A provider in use, or None. Whoever makes a call takes it."""
+        return self._live.get(id)
 
-    def take_slots(self, live: LiveProvider, listed: Sequence[ModelInfo]) -> None:
-        """A backend that says how many calls it serves at once is sent no more, unless somebody configured it."""
-        reported = max((model.parallel for model in listed if model.parallel), default=None)
-        view = self._views.get(live.provider.id)
-        if reported is None or view is None or view.max_parallel is not None or live.retired:
-            return
-        self._views[view.id] = evolve(view, max_parallel=reported)
+    def bound(self, view: ProviderView, slots: int) -> None:
+        """Send a provider that nobody has bounded no more than so many calls at once."""
+        self._views[view.id] = evolve(view, max_parallel=slots)
         self._publish()
-
-    async def learn_slots(self, provider: Provider) -> None:
-        """Ask a backend nearby, once, how many calls it serves at once: after a check, so never on a request's way."""
-        live, view = self._live.get(provider.id), self._views.get(provider.id)
-        if live is None or live.provider is not provider or live.slots_asked or view is None:
-            return
-        live.slots_asked = True
-        if view.max_parallel is None and view.zone != "internet" and Capability.MODELS in provider.capabilities:
-            try:
-                self.take_slots(live, await provider.models())
-            except Exception as error:  # it answers checks, and that is enough
-                log.info("%s does not tell how many calls it serves at once: %s", provider.id, error)
 
     def get(self, id: str) -> Provider:
         """The live provider with this id.
