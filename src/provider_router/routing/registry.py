@@ -12,7 +12,6 @@ import anyio
 import anyio.to_thread
 from attrs import evolve
 
-from provider_router import home
 from provider_router import limits as numbers
 from provider_router.errors import ConfigError, StoreError, UnknownProvider
 from provider_router.providers.provider import Provider
@@ -24,6 +23,7 @@ from provider_router.routing.maker import Made, Maker, as_it_was, links_of
 from provider_router.routing.plan import Plan
 from provider_router.routing.recovery import Recovery
 from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
+from provider_router.routing.source import Source
 from provider_router.routing.views import (
     environment_values,
     history_settings,
@@ -33,17 +33,13 @@ from provider_router.routing.views import (
 )
 
 if TYPE_CHECKING:
-    from provider_router.configuration.declared import Declared
     from provider_router.providers.plugins import Plugins
     from provider_router.routing.history_writer import HistoryWriter
-    from provider_router.routing.note_exchange import HealthSharing
-    from provider_router.store import Configuration, Probe, Store
+    from provider_router.store import Configuration
 
 log: Final = logging.getLogger("provider_router")
 
 _MASKED = 20  # providers whose secrets are looked for in what a request's history is to hold
-
-_UNREADABLE_FOR = 1.0  # seconds until a configuration that cannot be read is tried again, if it does not change before
 
 
 class ProviderRegistry:
@@ -68,25 +64,25 @@ class ProviderRegistry:
         self.listing = Listing(self, clock)
         self.checks = Checks(self.listing.learn_slots)
         self.recorder: HistoryWriter | None = None  # None where requests are not recorded
-        self._recorded = Recording()
-        self._share_health = share_health
-        self._history = history
-        self._writer: HistoryWriter | None = None
-        self._sharing: HealthSharing | None = None
-        self._database = database
-        self._declared = declared
         self._maker = Maker(plugins)
+        self._source: Source | None = None
+        if database is not None:
+            self._source = Source(
+                database,
+                declared,
+                maker=self._maker,
+                health=self.health,
+                share_health=share_health,
+                history=history,
+                clock=clock,
+            )
         self._clock = clock
         self._live: dict[str, LiveProvider] = {}
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
-        self._store: Store | Declared | None = None
-        self._probe: Probe | Declared | None = None
         self._held: Configuration | None = None
         self._values: Mapping[str, Any] = {}  # the routing options of environment and settings
         self._begun = 0  # readings
-        self._unreadable: tuple[int, ...] | None = None
-        self._unreadable_until = 0.0
         self.trouble = ""
         self._renewing = anyio.Lock()
         self._recovery: Recovery[Configuration, Made] = Recovery(clock)
@@ -109,36 +105,37 @@ class ProviderRegistry:
             StoreError: the database cannot be opened, or read for the first time.
             ConfigError: the declarative file cannot be used, or a setting of the environment.
         """
-        if self._database is None:
+        source = self._source
+        if source is None:
             return self.snapshot
-        if self._moved():
+        if source.moved(self._held):
             begun = self._begun
             async with self._renewing:
                 # Whoever waited while another one began to read after it had come is served by that reading: in a
                 # storm of changes nobody waits for more than two.
-                if self._begun == begun and self._moved():
+                if self._begun == begun and source.moved(self._held):
                     self._begun += 1
-                    await self._renew()
+                    await self._renew(source)
             await self.close_retired()
         if self._recovery:
             await self._recover()
-        if self._sharing is not None:
-            self._sharing.hear()
+        if source.sharing is not None:
+            source.sharing.hear()
         return self.snapshot
 
-    async def _renew(self) -> None:
+    async def _renew(self, source: Source) -> None:
         try:
-            configuration = await anyio.to_thread.run_sync(self._read)
+            configuration = await anyio.to_thread.run_sync(source.read, self._held)
         except (ConfigError, StoreError) as error:
             if self._held is None:
                 raise
             self.trouble = str(error)
-            if isinstance(error, StoreError) and self._probe is not None:
-                self._unreadable, self._unreadable_until = self._probe.seen, self._clock() + _UNREADABLE_FOR
+            if isinstance(error, StoreError):
+                source.unreadable()
             log.warning("the newest configuration cannot be read, and the last good one stays in use: %s", error)
             return
         if configuration is not None:
-            self.trouble, self._unreadable = "", None
+            self.trouble = ""
             made = await anyio.to_thread.run_sync(self._made_anew, configuration)
             self._swap(configuration, made)
 
@@ -171,37 +168,6 @@ class ProviderRegistry:
                 await anyio.to_thread.run_sync(self._recovery.wait, numbers.SECRET_WAIT)
         if self._held is held and (found := self._recovery.take(held)):
             self._swap(held, found, changed=False)
-
-    def _moved(self) -> bool:
-        if self._held is None or self._probe is None:
-            return True
-        if not self._probe.moved(self._held):
-            return False
-        return self._probe.seen != self._unreadable or self._clock() >= self._unreadable_until
-
-    def _read(self) -> Configuration | None:
-        from provider_router.routing.history_writer import HistoryWriter
-        from provider_router.routing.note_exchange import HealthSharing
-        from provider_router.store import Probe, Store, exists, open_keepers
-
-        assert self._database is not None
-        if self._store is None:
-            if self._declared is not None:
-                from provider_router.configuration.declared import Declared
-
-                self._store = self._probe = Declared(self._declared, plugins=self._maker.types)
-            elif exists(self._database):
-                self._store = Store.open(self._database)
-                self._probe = Probe(self._database)
-            else:
-                return None
-            self._maker.keeper = open_keepers(self._store if isinstance(self._store, Store) else None)
-            if self._share_health or self._history:
-                self._writer = HistoryWriter(home.history_path(self._database), share_health=self._share_health)
-                self._writer.start()
-            if self._share_health and self._writer is not None:
-                self._sharing = HealthSharing(self.health, self._writer.notes, self._clock)
-        return self._store.read(self._held)
 
     def _made_anew(self, configuration: Configuration) -> list[Made]:
         """What the change touched, made in a thread: secrets may come from commands, plugins have to be imported."""
@@ -255,28 +221,15 @@ class ProviderRegistry:
 
     def _publish(self) -> None:
         configuration = self._held
-        if self._writer is not None and configuration is not None:
-            settings = history_settings(configuration)
-            self._writer.follow(settings)
-            self.recorder = self._writer if self._history and settings.enabled else None
+        if self._source is not None and configuration is not None:
+            self.recorder = self._source.recorder(history_settings(configuration))
         values = self._values if configuration else environment_values()
         self.snapshot = snapshot_view(configuration, self._views.values(), values)
-
-    def snapshot_of(self, configuration: Configuration) -> Snapshot:
-        """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
-
-        It makes every provider, so it takes a while, and commands that give a secret are run.
-        """
-        values, _ = routing_values(configuration, {})
-        made = [self._maker.make(configuration, each, live=None, values=values) for each in configuration.providers]
-        return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)
 
     @property
     def recording(self) -> Recording:
         """How the recording of requests goes, or went until all was closed."""
-        if self._writer is None:
-            return self._recorded
-        return evolve(self._writer.state, enabled=self.recorder is not None)
+        return Recording() if self._source is None else self._source.recording
 
     def masks(self, plan: Plan) -> list[Callable[[str], str]]:
         """What takes the secrets of a plan's first providers out of a text."""
@@ -312,8 +265,8 @@ class ProviderRegistry:
     def release(self, live: LiveProvider) -> bool:
         """The call is over; says whether it was the last one of a provider of the past, which is then to be closed."""
         live.users -= 1
-        if self._sharing is not None:
-            self._sharing.tell()
+        if self._source is not None and self._source.sharing is not None:
+            self._source.sharing.tell()
         return live.retired and not live.users
 
     def view(self, id: str) -> ProviderView | None:
@@ -391,15 +344,6 @@ class ProviderRegistry:
         for live in [*self._live.values(), *self._retired]:
             await live.provider.aclose()
         self._retired.clear()
-        self.close_store()
-
-    def close_store(self) -> None:
-        """Close the database alone."""
-        if self._probe is not None:
-            self._probe.close()
-        if self._store is not None:
-            self._store.close()
-        if self._writer is not None:
-            self._writer.close()
-            self._recorded = self._writer.state
-        self._probe = self._store = self._sharing = self._writer = self.recorder = None
+        if self._source is not None:
+            self._source.close()
+        self.recorder = None
