@@ -24,10 +24,10 @@ def test_the_routers_own_options_do_not_reach_the_backend() -> None:
 
 
 def test_a_timeout_in_seconds_is_the_total_and_limits_are_taken_as_they_are() -> None:
-    assert call(timeout=5).limits == Limits(total=5)
+    assert call(timeout=5).wishes.limits == Limits(total=5)
     limits = Limits(total=9, first_token=2)
-    assert call(timeout=limits).limits is limits
-    assert call().limits == Limits()
+    assert call(timeout=limits).wishes.limits is limits
+    assert call().wishes.limits == Limits()
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_a_stream_is_no_option() -> None:
     ids=["text", "list", "set"],
 )
 def test_failure_classes_are_a_list_or_a_text_with_commas(said: Any) -> None:
-    assert call(fallback_on=said).fallback_on == {"content_policy", "bad_request"}
-    assert call(fallback_on="content_policy").fallback_on == {"content_policy"}
-    assert call(fallback_on=None).fallback_on == frozenset()
+    assert call(fallback_on=said).wishes.fallback_on == {"content_policy", "bad_request"}
+    assert call(fallback_on="content_policy").wishes.fallback_on == {"content_policy"}
+    assert call(fallback_on=None).wishes.fallback_on == frozenset()
 
 
 def test_a_capability_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -16,7 +16,7 @@ from provider_router.backends import FAULTS, Backend, Fault, answers, status
 from provider_router.errors import Attempt, Failure
 from provider_router.limits import SERVER_FAULTS_IN_A_ROW, TIMEOUTS_IN_A_ROW
 from provider_router.routing.health import Effect
-from provider_router.routing.router import ProviderHealth
+from provider_router.routing.report import ProviderHealth
 from provider_router.routing.table import TABLE
 
 pytestmark = pytest.mark.no_cover  # much traffic; quicker tests cover what it runs

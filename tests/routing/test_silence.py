@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from provider_router.errors import Busy, Failure, ProviderTimeout, StreamInterrupted
 from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
-from provider_router.routing.plan import Candidate
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.silence import Silence
 from provider_router.routing.snapshot import ProviderView
 

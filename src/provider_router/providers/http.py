@@ -37,6 +37,11 @@ _LONG_LINE = "a line beyond the bound"
 _PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
 
 
+@functools.lru_cache(maxsize=256)
+def _waits(connect: float | None, silence: float) -> Waits:
+    return Waits(connect, silence * _PATIENT, _WRITE_TIMEOUT)
+
+
 class HTTPProvider(Provider):
     """A provider that speaks HTTP. Its verbs are `get`, `post`, `events` (SSE), `lines` (NDJSON) and `notify`."""
 
@@ -261,7 +266,7 @@ class HTTPProvider(Provider):
                 accept=accept,
                 headers=headers,
                 content=content,
-                waits=Waits(bounds.connect, (silence or 60.0) * _PATIENT, _WRITE_TIMEOUT),
+                waits=_waits(bounds.connect, silence or 60.0),
                 progress=terms.progress,
                 zone=terms.zone,
             )

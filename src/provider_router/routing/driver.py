@@ -28,11 +28,11 @@ from provider_router.providers.provider import Provider
 from provider_router.providers.terms import Terms, under
 from provider_router.routing.actions import Action, Answer, Ask, Fail, Wait
 from provider_router.routing.border import terms_within
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
 from provider_router.routing.live import LiveProvider
-from provider_router.routing.plan import Candidate
 from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.slots import SlotQueue
 from provider_router.routing.vigil import Clock, Vigil, vigil
@@ -171,7 +171,7 @@ class Driver(ABC):
         """The request as this candidate gets it: its model's name there, its link's parameters."""
         candidate = ask.candidate
         model = candidate.model
-        if model is None and (model := await self._registry.first_model(live)) is not None:
+        if model is None and (model := await self._registry.listing.first_model(live)) is not None:
             self.machine.names(model)
         changes: dict[str, Any] = {}
         if candidate.link is not None:

@@ -29,9 +29,10 @@ from provider_router.errors import (
 )
 from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
-from provider_router.routing.plan import Candidate, Plan
+from provider_router.routing.plan import Plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.silence import Silence
 from provider_router.routing.table import TABLE

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from functools import partial
-from itertools import chain
 from random import Random
 from typing import Final, NamedTuple, TypeVar
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State
@@ -54,7 +53,7 @@ class Key(NamedTuple):
     model: str | None
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Ticket:
     """One call in flight, since when, of which breakers it is the trial, and over which of the provider's links."""
 
@@ -62,6 +61,25 @@ class Ticket:
     began: float
     trials: tuple[Breaker, ...] = ()
     link: tuple[str, str] | None = None
+
+
+@frozen(eq=False)
+class Epoch:
+    """A span of time in which nobody comes to stand otherwise, but for the slots. It ends early with any change.
+
+    Attributes:
+        troubled: whether anything is held against anybody, so that it matters how each one stands.
+        since, until: its first moment, and the first one after it.
+        known: how those stand who were asked for.
+    """
+
+    troubled: bool
+    since: float
+    until: float
+    known: dict[Key, Condition] = field(factory=dict)
+
+    def holds(self, now: float) -> bool:
+        return self.since <= now < self.until
 
 
 class Health:
@@ -94,9 +112,30 @@ class Health:
         self.line = Line()
         self.hints = Hints()
         self.changes = 0
+        self._epoch: Epoch | None = None  # what changes how somebody stands takes it away
 
     def condition(self, key: Key, now: float, *, slots: Slots = UNBOUNDED, turn: Turn | None = None) -> Condition:
         """How a candidate stands now, the worst of what is known of it; `turn` is the asker's place in the line."""
+        worst = self._held_against(key, now)
+        if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
+            bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
+            return Condition(State.FULL, f"all {bound} slots{whose} are taken")
+        return worst
+
+    def _held_against(self, key: Key, now: float) -> Condition:
+        epoch = self._epoch
+        if epoch is None or not epoch.holds(now):
+            return self._weighed(key, now)
+        if not epoch.troubled:
+            return READY
+        known = epoch.known.get(key)
+        if known is None:
+            if len(epoch.known) >= _REMEMBERED:
+                epoch.known.clear()
+            known = epoch.known[key] = self._weighed(key, now)
+        return known
+
+    def _weighed(self, key: Key, now: float) -> Condition:
         throttle = self._throttles.get(key.provider)
         if throttle is not None and throttle.until > now:
             return Condition(State.THROTTLED, throttle.reason, throttle.until)
@@ -107,29 +146,32 @@ class Health:
         for breaker in self._breakers(key):
             if breaker.opening:
                 worst = _worse(worst, breaker.condition(now))
-        if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
-            bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
-            return Condition(State.FULL, f"all {bound} slots{whose} are taken")
         if worst is READY and self._busy.get(key.endpoint, 0.0) > now:
             return Condition(State.BUSY, "busy a moment ago", self._busy[key.endpoint])
         if worst is READY and (note := self.hints.about(key.provider, key.endpoint, key.model, at=now)) is not None:
             return Condition(State.DOUBTED, f"another process found it {note.state}: {note.reason}", note.until)
         return worst
 
-    def troubled(self, now: float) -> bool:
-        """Whether anything is held against anybody, so that it matters how each one stands."""
-        if self._opened:
-            self._opened = {breaker for breaker in self._opened if breaker.opening}
-        return bool(
-            self._opened
-            or self._refused
-            or self.hints.speak_ill
-            or any(until > now for until in self._busy.values())
-            or any(
-                held.until > now
-                for held in chain(self._throttles.values(), self._flags.values(), self._missing.values())
-            )
-        )
+    def epoch(self, now: float) -> Epoch:
+        """The epoch that this moment lies in; as long as it is the same one, so is how everybody stands."""
+        epoch = self._epoch
+        if epoch is None or not epoch.holds(now):
+            epoch = self._epoch = self._surveyed(now)
+        return epoch
+
+    def _surveyed(self, now: float) -> Epoch:
+        self._opened = {breaker for breaker in self._opened if breaker.opening}
+        ends = [breaker.until for breaker in self._opened]
+        for holds in (self._throttles, self._flags, self._missing):
+            ends += [held.until for held in holds.values()]
+        ends += self._busy.values()
+        if self.hints.speak_ill:
+            ends += self.hints.ends()
+        ends = [end for end in ends if end > now]
+        troubled = bool(ends or self._opened or self._refused or self.hints.speak_ill)
+        if any(breaker.trial is not None and breaker.until <= now for breaker in self._opened):
+            ends.append(now)  # nobody knows when a trial ends: at any moment, it is said
+        return Epoch(troubled, now, min(ends, default=float("inf")))
 
     def to_check_first(self, key: Key, now: float) -> bool:
         """Whether a cheap check is to say that the endpoint lives before a request is trusted to it."""
@@ -156,16 +198,24 @@ class Health:
         if slots.link is not None and slots.model is not None:
             link = (key.provider, slots.model)
             self._over_links[link] = self._over_links.get(link, 0) + 1
-        trials = tuple(breaker for breaker in self._breakers(key) if breaker.on_offer(now))
+        if not self._opened:
+            return Ticket(key, now, (), link)
+        trials = tuple([breaker for breaker in self._breakers(key) if breaker.opening and breaker.on_offer(now)])
         ticket = Ticket(key, now, trials, link)
-        for breaker in ticket.trials:
+        for breaker in trials:
             breaker.trial = ticket
+            self._epoch = None
         return ticket
 
     def heard(self, ticket: Ticket) -> None:
         """The endpoint answers: whatever it says, it is there, and others may go there again."""
         if (breaker := self._endpoints.get(ticket.key.endpoint)) is not None:
-            self.changes += breaker.well(ticket.began)
+            self._well(breaker, ticket)
+
+    def _well(self, breaker: Breaker, ticket: Ticket) -> None:
+        if breaker.well(ticket.began):
+            self.changes += 1
+            self._epoch = None
 
     def succeeded(self, ticket: Ticket, now: float) -> None:
         """The call ended well: everything held against this candidate before it began is over."""
@@ -174,17 +224,21 @@ class Health:
         self.heard(ticket)
         self._answered(key)
         breaker = self._model(key, now)
-        self.changes += breaker.well(ticket.began)
+        self._well(breaker, ticket)
         breaker.in_a_row = 0
         breaker.window.add(now, fault=False)
         for holds in (self._throttles, self._flags):
             if (hold := holds.get(key.provider)) is not None and ticket.began >= hold.since:
                 del holds[key.provider]
                 self.changes += 1
+                self._epoch = None
         if self.hints.about(key.provider, key.endpoint, key.model, at=now) is not None:
             self.hints.forgive(key.provider, key.endpoint, at=now)
-        self._missing.pop((key.provider, key.model), None)
-        self._busy.pop(key.endpoint, None)
+            self._epoch = None
+        if self._missing.pop((key.provider, key.model), None) is not None:
+            self._epoch = None
+        if self._busy.pop(key.endpoint, None) is not None:
+            self._epoch = None
 
     def failed(
         self,
@@ -208,6 +262,8 @@ class Health:
         """
         key = ticket.key
         self.changes += effect not in (Effect.NONE, Effect.BUSY)
+        if effect is not Effect.NONE:
+            self._epoch = None
         throttle, flag = (
             partial(hold, holds, key.provider, ticket.began, now, reason) for holds in (self._throttles, self._flags)
         )
@@ -280,6 +336,7 @@ class Health:
     def learn(self, key: Key, capability: str) -> None:
         """A candidate has refused what only this capability needs."""
         self._refused.setdefault((key.provider, key.model), set()).add(capability)
+        self._epoch = None
 
     def refused(self, key: Key) -> AbstractSet[str]:
         """The capabilities that a candidate declares and has refused."""
@@ -303,6 +360,7 @@ class Health:
     def forgive(self, provider: str, endpoint: str, now: float) -> None:
         """Forget what was held against a provider until now: its configuration changed, or a test succeeded."""
         self.changes += 1
+        self._epoch = None
         self.hints.forgive(provider, endpoint, at=now)
         for holds in (self._throttles, self._flags):
             if (held := holds.get(provider)) is not None and held.since <= now:
@@ -356,6 +414,7 @@ class Health:
     def hear(self, notes: Sequence[Note]) -> None:
         """What the others know, in moments of this process's clock: hints, and good tests that end what is held."""
         self.hints.hear(notes)
+        self._epoch = None
         for note in self.hints.tests():
             provider, endpoint = note.subject, note.model or ""
             if note.at > self._heard_tests.get(provider, float("-inf")) + _CLOCKS_APART:
@@ -390,6 +449,7 @@ class Health:
             _count_down(self._over_links, ticket.link)
         for breaker in ticket.trials:
             breaker.free(ticket)
+            self._epoch = None
 
 
 def _count_down(calls: dict[T, int], pool: T) -> None:

@@ -92,6 +92,10 @@ class Hints:
                 return note
         return None
 
+    def ends(self) -> list[float]:
+        """When each note ends."""
+        return [note.until for note in self._notes.values()]
+
     def answers_checks(self, endpoint: str) -> bool:
         """Whether another process, or this one before its restart, has had a check answered there."""
         return ("checks", endpoint, None) in self._notes

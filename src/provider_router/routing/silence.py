@@ -11,7 +11,7 @@ from provider_router import limits as numbers
 from provider_router.errors import Busy, Failure, ProviderError, ProviderTimeout, StreamInterrupted, duration_text
 from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
-from provider_router.routing.plan import Candidate
+from provider_router.routing.candidate import Candidate
 
 _COARSE: Final = 0.05  # clocks of event loops are
 _LAG: Final = 1.0  # a check that comes back later than this after its time: we were not listening ourselves

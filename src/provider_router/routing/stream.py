@@ -109,7 +109,7 @@ class AsyncChatStream:
     @property
     def text(self) -> str:
         """The text so far."""
-        return "".join(chunk.text for chunk in self._entered().handed)
+        return self._entered().text
 
     @property
     def skipped_events(self) -> int:

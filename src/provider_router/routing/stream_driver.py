@@ -28,6 +28,8 @@ class StreamDriver(Driver):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.handed: list[ChatChunk] = []
+        self._folded = 0  # of those
+        self._texts: list[str] = []  # theirs, as far as somebody asked for the text
         self.skipped_events = 0
         self.at_end: Callable[[], None] | None = None
         self._chunks: AsyncGenerator[ChatChunk] | None = None
@@ -62,10 +64,19 @@ class StreamDriver(Driver):
         while not self._ready:
             if self._over:
                 return None
+            for chunk in self.handed[self._folded :]:  # the caller has had the time to look at them
+                chunk.fold()
+            self._folded = len(self.handed)
             await self._step()
         chunk = self._ready.popleft()
         self.handed.append(chunk)
         return chunk
+
+    @property
+    def text(self) -> str:
+        """The text that the caller has had so far."""
+        self._texts += [chunk.text for chunk in self.handed[len(self._texts) :]]
+        return "".join(self._texts)
 
     @property
     def more(self) -> bool:
@@ -167,7 +178,7 @@ class StreamDriver(Driver):
 
     @property
     def _text(self) -> str:
-        return "".join(chunk.text for chunk in [*self.handed, *self._ready])
+        return self.text + "".join(chunk.text for chunk in self._ready)
 
     # A replay: run anew elsewhere, silent while the new text equals what was sent, and on from where it ends
 
