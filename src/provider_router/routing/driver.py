@@ -8,6 +8,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import anyio
@@ -39,6 +40,8 @@ from provider_router.routing.vigil import Clock, Vigil, vigil
 from provider_router.routing.watch import Watch
 
 log: Final = logging.getLogger("provider_router")
+
+_ANYWHERE: Final = nullcontext()
 
 
 def new_request_id() -> str:
@@ -142,22 +145,25 @@ class Driver(ABC):
         return action
 
     async def _try(self, ask: Ask, live: LiveProvider, vigil: Vigil) -> None:
-        if ask.check_first:
-            await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
-            self.machine.passed_check(self._clock())
         candidate = ask.candidate
-        watch = Watch(self.machine, vigil, self._clock, provider=candidate.provider, zone=candidate.zone)
-        if candidate.zone is None:
-            await self._work(live.provider, await self._request_for(ask, watch, live))
-            return
-        with under(
-            terms_within(candidate.zone, provider=candidate.provider)
-        ):  # what is asked beside the request itself
+        with self._within():
+            if ask.check_first:
+                await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
+                self.machine.passed_check(self._clock())
+            watch = Watch(self.machine, vigil, self._clock, provider=candidate.provider, zone=candidate.zone)
             await self._work(live.provider, await self._request_for(ask, watch, live))
 
     async def _check(self, seconds: float) -> bool | None:
         assert self._live is not None
-        return await self._registry.checks.beside(self._live.provider, seconds)
+        with self._within():
+            return await self._registry.checks.beside(self._live.provider, seconds)
+
+    def _within(self) -> AbstractContextManager[None]:
+        """The zone of the attempt, for what is asked beside the request itself: a login, a check, a stop notice."""
+        candidate = self._candidate
+        if candidate is None or candidate.zone is None:
+            return _ANYWHERE
+        return under(terms_within(candidate.zone, provider=candidate.provider))
 
     def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
         """What the machine says to a failure; None stands for an attempt that brought nothing at all."""

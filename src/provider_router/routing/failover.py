@@ -111,7 +111,12 @@ class Failover:
         limits = self.policy.limits.over(candidate.limits)
         share = self._walk.share(now)
         self._silence = Silence(
-            candidate, limits, stream=self.policy.stream or candidate.view.upstream_stream, share=share, now=now
+            candidate,
+            limits,
+            stream=self.policy.stream or candidate.view.upstream_stream,
+            share=share,
+            now=now,
+            check_first=check_first,
         )
         return Ask(candidate, limits, check_first)
 
@@ -223,6 +228,7 @@ class Failover:
         """The check that came before the request was answered: the endpoint is there."""
         assert self._ticket is not None
         self._health.heard(self._ticket)
+        self._silence.passed_check(now)
 
     def checked(self, now: float, answered: bool | None) -> Abandon | None:  # noqa: FBT001 - an outcome, no option
         """The check's outcome: answered, refused (False), or silent itself (None)."""

@@ -135,7 +135,8 @@ class StreamDriver(Driver):
             chunk = await anext(chunks, None)
         else:
             self.machine.listening(self._clock())
-            chunk = await vigil.over(anext(chunks, None))
+            with self._within():
+                chunk = await vigil.over(anext(chunks, None))
         while chunk is not None:
             self._more = chunk.more
             self._ready.extend(self._read(chunk, live.provider))
@@ -241,6 +242,6 @@ class StreamDriver(Driver):
     async def _break_off(self) -> None:
         chunks, self._chunks = self._chunks, None
         if chunks is not None:
-            with anyio.CancelScope(shield=True):
+            with self._within(), anyio.CancelScope(shield=True):
                 await chunks.aclose()
         await self._let_go()
