@@ -361,9 +361,9 @@ def moment(condition: Condition, *, now: float, at: datetime) -> datetime | None
 def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, bool, int]:
     view = candidate.view
     return (
+        candidate.state in LATER,
         view.id != needs.provider,
         candidate.link is None and needs.model is not None,
-        candidate.state in LATER,
         view.id != snapshot.active,
         -view.priority,
     )
