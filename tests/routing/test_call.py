@@ -34,10 +34,12 @@ def test_a_timeout_in_seconds_is_the_total_and_limits_are_taken_as_they_are() ->
     ("options", "message"),
     [
         ({"zone": "moon"}, "zone: 'moon' is not one of"),
-        ({"max_attempts": 0}, "max_attempts: must be 1 or more, not 0"),
         ({"fallback_on": ["truncated"]}, "truncated"),
         ({"fallback_on": ["nonsense"]}, "nonsense"),
         ({"resume": "maybe"}, "resume"),
+        ({"max_attempts": 0}, "max_attempts: 0 is no whole number of 1 or more"),
+        ({"max_attempts": 2.5}, "max_attempts: 2.5 is no whole number"),
+        ({"max_attempts": True}, "max_attempts: True is no whole number"),
         ({"guards": "maybe"}, "guards"),
         ({"fallback_on": 3}, "fallback_on: 3 is no list"),
         ({"timeout": 0}, "timeout: must be a positive number of seconds"),

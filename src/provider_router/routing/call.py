@@ -88,17 +88,17 @@ class Call:
         fallback = fields.pop("fallback", False)
         zone = fields.pop("zone", None)
         timeout = fields.pop("timeout", None)
-        max_attempts = fields.pop("max_attempts", None)
         fallback_on = _failures(fields.pop("fallback_on", None))
-        resume, guards = (_parsed(name, fields.pop(name, None)) for name in ("resume", "guards"))
+        max_attempts, resume, guards = (
+            _parsed(name, option, fields.pop(name, None))
+            for name, option in (("max_attempts", "maxAttempts"), ("resume", "resume"), ("guards", "guards"))
+        )
         session = fields.pop("session", None)
         if session is not None and not (isinstance(session, str) and session):
             raise ValueError(f"session: a name is a text that is not empty, not {session!r}")
         extra_body = fields.pop("extra_body", None)
         extra_headers = fields.pop("extra_headers", None)
         _check_zone(zone)
-        if max_attempts is not None and max_attempts < 1:
-            raise ValueError(f"max_attempts: must be 1 or more, not {max_attempts}")
         request = ChatRequest.of(
             prompt, model=model, stream=stream, extra_body=extra_body, extra_headers=extra_headers, fields=fields
         )
@@ -197,9 +197,9 @@ def _keeper(request: ChatRequest) -> str | None:
     return provider if isinstance(provider, str) and provider else None
 
 
-def _parsed(name: str, value: str | None) -> str | None:
+def _parsed(name: str, option: str, value: object) -> Any:
     try:
-        return None if value is None else str(ROUTING[name].parse(value))
+        return None if value is None else ROUTING[option].parse(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -36,6 +36,7 @@ from provider_router.routing.live import LiveProvider
 from provider_router.routing.plan import Candidate
 from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.slots import SlotQueue
+from provider_router.routing.table import DOUBTFUL
 from provider_router.routing.vigil import Clock, Vigil, vigil
 from provider_router.routing.watch import Watch
 
@@ -195,6 +196,13 @@ class Driver(ABC):
         error.args = (provider.mask(error.message),)
         return error
 
+    @staticmethod
+    def _doubtful(provider: Provider, *doubts: str) -> NotCapable:
+        """What a guard makes of an answer where the caller wants the next one asked."""
+        return NotCapable(
+            f"{provider.id}: {'; '.join(doubts)}", provider=provider.id, code=DOUBTFUL, detail="doubtful answer"
+        )
+
     def _crashed(self, error: Exception) -> ProviderCrashed:
         assert self._live is not None
         provider = self._live.provider
@@ -260,9 +268,7 @@ class ChatDriver(Driver):
             needs = self.machine.plan.needs
             response.warnings = doubts(request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor)
             if response.warnings and self.machine.policy.guards == "next":
-                raise NotCapable(
-                    f"{provider.id}: {'; '.join(response.warnings)}", provider=provider.id, detail="doubtful answer"
-                )
+                raise self._doubtful(provider, *response.warnings)
         self._response = response
 
     async def _ride(self, provider: Provider, request: ChatRequest) -> ChatResponse:

@@ -27,14 +27,13 @@ from provider_router.errors import (
     duration_text,
     trail_text,
 )
-from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
 from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
 from provider_router.routing.plan import Candidate, Plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.silence import Silence
-from provider_router.routing.table import TABLE
+from provider_router.routing.table import OF_ONE_REQUEST, TABLE
 from provider_router.routing.walk import Policy, Walk
 
 # They do not show that the endpoint lives.
@@ -265,8 +264,8 @@ class Failover:
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
         special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
-        of_zone = error.code == OUT_OF_ZONE  # which tells of this request alone
-        if error.failure is Failure.CAPABILITY and len(special) == 1 and not of_zone:  # of several: which was it?
+        told = error.failure is Failure.CAPABILITY and error.code not in OF_ONE_REQUEST
+        if told and len(special) == 1:  # of several: which was it?
             self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)
