@@ -63,3 +63,11 @@ async def test_wrong_names_are_told_before_anything_is_asked(database: Path) -> 
         admin.links.link("home", "pelican")
     with pytest.raises(UnknownModel):
         await run_drill("pelikan", "503", database=database)
+
+
+async def test_a_provider_that_is_called_like_the_drill_is_asked_all_the_same(database: Path) -> None:
+    with Backend(answers("It is really me.")) as backend, Admin(database) as admin:
+        admin.providers.add("drill", type="openai-compatible", priority=9, config={"baseURL": backend.base_url})
+        result = await run_drill("m", "refuse", database=database)
+    assert [(a.provider, a.failure) for a in result.attempts] == [("drill-2", Failure.CONNECT), ("drill", None)]
+    assert result.answer == "It is really me."

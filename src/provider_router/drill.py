@@ -7,6 +7,7 @@ afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -29,7 +30,7 @@ DRILLS: Final[Mapping[str, str]] = {
 }
 """The faults of a drill, and the loopback backend that has each."""
 
-_SUBJECT = "drill"
+_SUBJECT: Final = "drill"
 _PROMPT = "Say hello in five words."
 
 
@@ -84,18 +85,26 @@ async def run_drill(
         faulty = FAULTS[DRILLS[fault]].backend()
         backend = await anyio.to_thread.run_sync(faulty.__enter__)
         try:
-            router.registry.register(_Faulty(_SUBJECT, base_url=backend.base_url, default_model=model or "any"))
-            return await _ask(router, model, fault, stream=stream, prompt=prompt)
+            subject = next(name for name in map(_named, count(1)) if name not in router.registry)
+            router.registry.register(_Faulty(subject, base_url=backend.base_url, default_model=model or "any"))
+            return await _ask(router, model, fault, subject=subject, stream=stream, prompt=prompt)
         finally:
             await anyio.to_thread.run_sync(faulty.__exit__, None, None, None)
 
 
-async def _ask(router: AsyncRouter, model: str | None, fault: str, *, stream: bool, prompt: str) -> DrillResult:
+def _named(number: int) -> str:
+    """`drill`, or another name where somebody's provider is called that."""
+    return _SUBJECT if number == 1 else f"{_SUBJECT}-{number}"
+
+
+async def _ask(
+    router: AsyncRouter, model: str | None, fault: str, *, subject: str, stream: bool, prompt: str
+) -> DrillResult:
     try:
         if not stream:
-            answer = await router.chat(prompt, model=model, provider=_SUBJECT, fallback=True)
+            answer = await router.chat(prompt, model=model, provider=subject, fallback=True)
             return DrillResult(fault=fault, attempts=answer.attempts, answer=answer.text, provider=answer.provider)
-        chunks = router.stream(prompt, model=model, provider=_SUBJECT, fallback=True)
+        chunks = router.stream(prompt, model=model, provider=subject, fallback=True)
         async with chunks:
             async for _ in chunks:
                 pass
