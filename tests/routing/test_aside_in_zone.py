@@ -67,7 +67,7 @@ class Telling(OpenAICompatibleProvider):
 
     type = "telling"
     free_check: ClassVar[bool] = True
-    limits: ClassVar[Limits] = Limits(timeout=0.4, first_token=10.0, idle=10.0, check_after=0.1)
+    limits: ClassVar[Limits] = Limits(timeout=0.4, connect=0.2, first_token=10.0, idle=10.0, check_after=0.1)
 
     class Config(OpenAICompatibleProvider.Config):
         """The usual."""

@@ -12,6 +12,8 @@ from provider_router.cli.terminal import Terminal, json_option, table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provider_router.routing.router import ModelHealth, ProviderHealth
+
 
 @click.command()
 @click.option("--check/--no-check", default=True, help="Ask each enabled provider whether it answers. Default: yes.")
@@ -46,6 +48,8 @@ def status(terminal: Terminal, *, check: bool) -> None:
                 "active": provider.active,
                 "state": provider.state,
                 "reason": provider.reason,
+                "until": provider.until,
+                "models": provider.models,
                 "stale": provider.stale,
                 "check": record_of(checked[provider.provider]) if provider.provider in checked else None,
             }
@@ -58,9 +62,17 @@ def status(terminal: Terminal, *, check: bool) -> None:
             f"{provider.provider}{' (active)' if provider.active else ''}",
             provider.type,
             provider.priority,
-            verdict(checked[provider.provider], types.get(provider.type))
-            if provider.provider in checked
-            else ", ".join(part for part in (provider.state, provider.reason) if part),
+            "; ".join(
+                [
+                    *(
+                        [verdict(result, types.get(provider.type))]
+                        if (result := checked.get(provider.provider))
+                        else ()
+                    ),
+                    *([] if result and provider.state == "ready" else [_standing(provider)]),
+                    *(f"{each.model}: {_standing(each)}" for each in provider.models),
+                ]
+            ),
         ]
         for provider in providers
     ]
@@ -72,6 +84,11 @@ def status(terminal: Terminal, *, check: bool) -> None:
         terminal.note(f"{recorded.lost:,} requests of the last 24 hours could not be recorded (prouter stats).")
     if recorded.trouble:
         terminal.note(f"Nothing can be recorded now: {recorded.trouble}")
+
+
+def _standing(health: ProviderHealth | ModelHealth) -> str:
+    until = f"until {health.until.astimezone():%H:%M:%S}" if health.until else ""
+    return ", ".join(part for part in (health.state, health.reason, until) if part)
 
 
 def _place(path: Path, declared: Path | None) -> str:

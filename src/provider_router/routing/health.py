@@ -131,6 +131,12 @@ class Health:
             )
         )
 
+    def unwell_models(self, provider: str, endpoint: str, now: float) -> list[str | None]:
+        """The models of which something is known that does not hold for the whole provider."""
+        found = {model for (where, model), breaker in self._models.items() if where == endpoint and breaker.opening}
+        found |= {model for (name, model), hold in self._missing.items() if name == provider and hold.until > now}
+        return sorted(found | self.hints.models(provider, endpoint, at=now), key=lambda model: model or "")
+
     def to_check_first(self, key: Key, now: float) -> bool:
         """Whether a cheap check is to say that the endpoint lives before a request is trusted to it."""
         breaker = self._endpoints.get(key.endpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -54,8 +54,21 @@ class CheckResult:
 
 
 @frozen(kw_only=True)
+class ModelHealth:
+    """How one model stands at a provider, where that is not as the provider itself stands."""
+
+    model: str
+    state: str
+    reason: str = ""
+    until: datetime | None = None
+
+
+@frozen(kw_only=True)
 class ProviderHealth:
     """How a provider stands: `ready`, or why it is asked after the others, or not at all, and until when.
+
+    That is of the provider, and of the model that it is asked for where a request names none; of others of which
+    something is known, `models` tells.
 
     Not at all are asked: `disabled`; `no-secret`, whose secret cannot be had and is looked for again now and then;
     `unusable`, which cannot be made before its configuration changes. `stale` says why a newer configuration of it
@@ -71,6 +84,7 @@ class ProviderHealth:
     priority: int = 0
     active: bool = False
     stale: str = ""
+    models: tuple[ModelHealth, ...] = ()
 
 
 class AsyncRouter:
@@ -335,7 +349,16 @@ class AsyncRouter:
             priority=view.priority,
             active=view.id == snapshot.active,
             stale=view.stale or self.registry.trouble,
+            models=tuple(self._models_of(view, now, at)),
         )
+
+    def _models_of(self, view: ProviderView, now: float, at: datetime) -> Iterator[ModelHealth]:
+        health = self.registry.health
+        for model in health.unwell_models(view.id, view.endpoint, now):
+            if model is not None and model != view.default_model:
+                condition = health.condition(Key(view.id, view.endpoint, model), now)
+                until = planning.moment(condition, now=now, at=at)
+                yield ModelHealth(model=model, state=str(condition.state), reason=condition.reason, until=until)
 
     # How
 
