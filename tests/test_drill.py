@@ -71,3 +71,12 @@ async def test_a_provider_that_is_called_like_the_drill_is_asked_all_the_same(da
         result = await run_drill("m", "refuse", database=database)
     assert [(a.provider, a.failure) for a in result.attempts] == [("drill-2", Failure.CONNECT), ("drill", None)]
     assert result.answer == "It is really me."
+
+
+async def test_a_drill_takes_no_longer_where_everybody_has_more_time(database: Path) -> None:
+    with Admin(database) as admin:
+        admin.settings.set("routing.timeout", "10m")
+        admin.settings.set("routing.open", "true")
+    result = await run_drill(None, "hang", database=database)
+    assert [(a.provider, a.failure) for a in result.attempts] == [("drill", Failure.TIMEOUT), ("home", None)]
+    assert result.attempts[0].duration < 10 * 1.5

@@ -17,7 +17,6 @@ from attrs import frozen
 from provider_router.backends import FAULTS
 from provider_router.chat import Capability
 from provider_router.errors import Attempt, DeadlineExceeded, NoCandidates, ProviderError, ProviderRouterError
-from provider_router.limits import Limits
 from provider_router.providers.openai_compatible import OpenAICompatibleProvider
 from provider_router.routing.router import AsyncRouter
 
@@ -34,12 +33,19 @@ _SUBJECT: Final = "drill"
 _PROMPT = "Say hello in five words."
 
 
+_PATIENCE: Final = 1.5  # seconds, so that a drill does not take minutes
+
+
 class _Faulty(OpenAICompatibleProvider):
-    """What stands before the first candidate. It loses its patience soon, so that a drill does not take minutes."""
+    """What stands before the first candidate."""
 
     type: ClassVar[str] = "drill"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    limits: ClassVar[Limits] = Limits(timeout=1.5, first_token=1.5, idle=1.5, connect=1.5)
+
+    def __init__(self, id: str, *, base_url: str, default_model: str) -> None:
+        # Said by itself, all that a setting could say otherwise.
+        limits = dict.fromkeys(("timeout", "connect_timeout", "first_token_timeout", "idle_timeout"), _PATIENCE)
+        super().__init__(id, base_url=base_url, default_model=default_model, open=True, **limits)
 
 
 @frozen(kw_only=True)

@@ -77,7 +77,7 @@ def test_a_stream_is_no_option() -> None:
 def test_failure_classes_are_a_list_or_a_text_with_commas(said: Any) -> None:
     assert call(fallback_on=said).fallback_on == {"content_policy", "bad_request"}
     assert call(fallback_on="content_policy").fallback_on == {"content_policy"}
-    assert call(fallback_on=None).fallback_on == frozenset()
+    assert call(fallback_on=None).fallback_on is None
 
 
 def test_a_capability_that_does_not_exist_is_refused_with_those_that_do() -> None:
@@ -113,3 +113,9 @@ def test_a_conversation_keeps_its_prefix_as_it_grows() -> None:
     assert prefix(*first) == prefix(*first, ("assistant", "hello"), ("user", "more"))
     assert prefix(*first) != prefix(("system", "be brief"), ("user", "ho"))
     assert prefix(("system", "x")) == prefix(("system", "x"))
+
+
+def test_an_empty_list_of_classes_is_nearer_than_the_setting() -> None:
+    settings = RoutingSettings(fallback_on=("bad_request",))
+    assert call().policy(settings, stream=False).fallback_on == {"bad_request"}
+    assert call(fallback_on=[]).policy(settings, stream=False).fallback_on == frozenset()

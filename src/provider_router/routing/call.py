@@ -29,7 +29,7 @@ class CallOptions(ChatFields, total=False):
         timeout: seconds for the whole call, or `Limits(total=, connect=, first_token=, idle=)`.
         max_attempts: most upstream calls.
         fallback_on: failure classes that go on to the next provider though they usually stop: one, several with
-            commas between them, or a list.
+            commas between them, or a list; an empty one for none, whatever the setting says.
         resume: what a stream cut after its first text does: `error`, or `replay` elsewhere.
         guards: what a doubtful answer does: `off`, `warn` (`answer.warnings`), `next`.
         session: a name for requests that belong together, by which the history finds them.
@@ -69,7 +69,7 @@ class Call:
     needs: Needs
     limits: Limits
     max_attempts: int | None = None
-    fallback_on: frozenset[str] = frozenset()
+    fallback_on: frozenset[str] | None = None
     resume: str | None = None
     guards: str | None = None
     session: str | None = None
@@ -173,7 +173,7 @@ class Call:
             limits=self.limits,
             max_attempts=self.max_attempts or settings.max_attempts,
             max_wait=settings.max_wait,
-            fallback_on=self.fallback_on or frozenset(settings.fallback_on),
+            fallback_on=frozenset(settings.fallback_on) if self.fallback_on is None else self.fallback_on,
             resume=self.resume or settings.resume,
             guards=self.guards or settings.guards,
             choices=self._choices,
@@ -204,9 +204,9 @@ def _parsed(name: str, option: str, value: object) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _failures(value: object) -> frozenset[str]:
+def _failures(value: object) -> frozenset[str] | None:
     if value is None:
-        return frozenset()
+        return None
     if isinstance(value, Iterable) and not isinstance(value, str):
         value = tuple(value)
     try:
