@@ -940,3 +940,32 @@ def test_who_is_asked_is_who_the_plan_names_in_its_order(
         assert isinstance(action, Ask)
         action = machine.failed(QuotaExceeded("no money"), now)
     assert [attempt.provider for attempt in machine.attempts] == well + last
+
+
+@pytest.mark.parametrize("failure", ["rejected", "late", "nobody"])
+def test_every_skip_is_on_the_error_whatever_it_is(failure: str, scene: Any) -> None:
+    views = [ProviderView(id="a", endpoint="a"), ProviderView(id="b", endpoint="b", enabled=False)]
+    request = scene(views=views[failure == "nobody" :], total=5)
+    action = request.start()
+    if failure == "rejected":
+        action = request.fail(Failure.BAD_REQUEST)
+    elif failure == "late":
+        request.now += 5
+        action = request.fail(request.machine.silent(request.now).error)
+    assert isinstance(action, Fail)
+    assert [(skip.provider, skip.reason) for skip in action.error.skipped] == [("b", "disabled")]
+    assert len(action.error.attempts) == (failure != "nobody")
+
+
+def test_a_prompt_that_is_known_to_be_too_long_for_everybody_is_the_callers_fault(scene: Any) -> None:
+    link = ProviderLink(model="m", remote_name="m", context_length=100, capabilities=CHATS)
+    views = [ProviderView(id="a", endpoint="a", takes_any_model=False, links={"m": link})]
+    action = scene(views=views, needs=Needs(model="m", capabilities=CHATS, prompt_floor=101)).start()
+    assert action.error.failure is Failure.CONTEXT_LENGTH
+    assert str(action.error) == (
+        "the prompt is too long for everybody (a: takes 100 tokens, and the prompt has at least 101)"
+    )
+    assert [skip.provider for skip in action.error.skipped] == ["a"]
+    off = [ProviderView(id="a", endpoint="a", enabled=False, takes_any_model=False, links={"m": link})]
+    action = scene(views=off, needs=Needs(model="m", capabilities=CHATS, prompt_floor=101)).start()
+    assert isinstance(action.error, NoCandidates)  # it is not the length alone

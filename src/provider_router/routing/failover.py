@@ -15,6 +15,7 @@ from provider_router.dialects.dialect import Sign
 from provider_router.errors import (
     Attempt,
     Busy,
+    ContextTooLong,
     DeadlineExceeded,
     Failure,
     MalformedAnswer,
@@ -351,8 +352,7 @@ class Failover:
         if attempts and error.attempts == attempts:  # a replay found nobody: it has its story already
             return Fail(error)
         error.attempts = attempts
-        if isinstance(error, ProviderError):
-            error.skipped = self.plan.skipped
+        error.skipped = self.plan.skipped
         if len(attempts) > 1 or isinstance(error, DeadlineExceeded):
             trail = trail_text(attempts)
             error.args = (f"{error.args[0]} (tried {trail})" if trail else error.args[0], *error.args[1:])
@@ -374,8 +374,10 @@ def _interrupted(error: ProviderError) -> StreamInterrupted:
     )
 
 
-def _nobody(plan: Plan, retry_after: float | None) -> NoCandidates:
+def _nobody(plan: Plan, retry_after: float | None) -> NoCandidates | ContextTooLong:
     reasons = [f"{step.provider}: {step.reason or step.state}" for step in plan]
+    if plan.too_long:
+        return ContextTooLong(f"the prompt is too long for everybody ({'; '.join(reasons[:10])})", detail="too long")
     message = "no provider can be asked"
     if reasons and all(step.reason == "disabled" for step in plan):
         message = f"every provider is disabled: `prouter provider enable {next(iter(plan)).provider}` lets it be asked"

@@ -134,6 +134,13 @@ class Plan:
                     found.append(entry)
         return tuple(found)
 
+    @property
+    def too_long(self) -> bool:
+        """Whether nobody can be asked, and for the length of the prompt alone."""
+        if self.candidates or not self.needs.prompt_floor:
+            return False
+        return bool(_route(evolve(self.needs, prompt_floor=0), self.snapshot, self.at).candidates)
+
     def __iter__(self) -> Iterator[Candidate | Skipped]:
         yield from self.candidates
         yield from self.skipped
