@@ -80,3 +80,11 @@ async def test_a_drill_takes_no_longer_where_everybody_has_more_time(database: P
     result = await run_drill(None, "hang", database=database)
     assert [(a.provider, a.failure) for a in result.attempts] == [("drill", Failure.TIMEOUT), ("home", None)]
     assert result.attempts[0].duration < 10 * 1.5
+
+
+async def test_a_model_that_names_its_provider_has_that_one_alone_behind_the_fault(database: Path) -> None:
+    with Backend(answers("I was not asked.")) as first, Admin(database) as admin:
+        admin.providers.add("first", type="openai-compatible", priority=9, config={"baseURL": first.base_url})
+        result = await run_drill("home/some-model", "refuse", database=database)
+    assert [(a.provider, a.model) for a in result.attempts] == [("drill", "some-model"), ("home", "some-model")]
+    assert result.answer == "Hello there."

@@ -73,7 +73,7 @@ async def run_drill(
     """Ask for real, with a fault first.
 
     Args:
-        model: as for `Router.chat`; None takes each provider's own choice.
+        model: as for `Router.chat`, also `provider/model`; None takes each provider's own choice.
         fault: one of `DRILLS`.
         database: the configuration's file.
         stream: whether to ask for a stream; a cut shows its whole effect only there.
@@ -87,7 +87,12 @@ async def run_drill(
     if fault not in DRILLS:
         raise ValueError(f"fault: {fault!r} is not one of {', '.join(DRILLS)}")
     async with AsyncRouter(database, share_health=False, history=False) as router:
-        await router.plan(model)  # an unknown model is told before anything is started
+        plan = await router.plan(model)  # an unknown model is told before anything is started
+        model, alone = plan.needs.model, plan.needs.provider
+        if alone is not None:  # `id/model`: behind the fault comes this provider, and nobody else
+            for other in router.registry.all():
+                if other.id != alone:
+                    await router.registry.unregister(other.id)
         faulty = FAULTS[DRILLS[fault]].backend()
         backend = await anyio.to_thread.run_sync(faulty.__enter__)
         try:
