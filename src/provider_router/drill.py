@@ -30,9 +30,7 @@ DRILLS: Final[Mapping[str, str]] = {
 """The faults of a drill, and the loopback backend that has each."""
 
 _SUBJECT: Final = "drill"
-_PROMPT = "Say hello in five words."
-
-
+_PROMPT: Final = "Say hello in five words."
 _PATIENCE: Final = 1.5  # seconds, so that a drill does not take minutes
 
 

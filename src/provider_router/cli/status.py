@@ -62,19 +62,10 @@ def status(terminal: Terminal, *, check: bool) -> None:
             f"{provider.provider}{' (active)' if provider.active else ''}",
             provider.type,
             provider.priority,
-            "; ".join(
-                [
-                    *(
-                        [verdict(result, types.get(provider.type))]
-                        if (result := checked.get(provider.provider))
-                        else ()
-                    ),
-                    *([] if result and provider.state == "ready" else [_standing(provider)]),
-                    *(f"{each.model}: {_standing(each)}" for each in provider.models),
-                ]
-            ),
+            _told(provider, verdict(result, types.get(provider.type)) if result else ""),
         ]
         for provider in providers
+        for result in [checked.get(provider.provider)]
     ]
     listed = "\n\n" + table(cells, ("provider", "type", "priority", "state")) if cells else ""
     terminal.result(value, f"{_place(path, declared)}{listed}")
@@ -84,6 +75,14 @@ def status(terminal: Terminal, *, check: bool) -> None:
         terminal.note(f"{recorded.lost:,} requests of the last 24 hours could not be recorded (prouter stats).")
     if recorded.trouble:
         terminal.note(f"Nothing can be recorded now: {recorded.trouble}")
+
+
+def _told(provider: ProviderHealth, verdict: str) -> str:
+    """What its check said, if it was asked, how it stood before that, and its models that are not well."""
+    told = [verdict] if verdict else []
+    if not verdict or provider.state != "ready":
+        told.append(_standing(provider))
+    return "; ".join([*told, *(f"{model.model}: {_standing(model)}" for model in provider.models)])
 
 
 def _standing(health: ProviderHealth | ModelHealth) -> str:
