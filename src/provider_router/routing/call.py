@@ -89,10 +89,8 @@ class Call:
         zone = fields.pop("zone", None)
         timeout = fields.pop("timeout", None)
         fallback_on = _failures(fields.pop("fallback_on", None))
-        max_attempts, resume, guards = (
-            _parsed(name, option, fields.pop(name, None))
-            for name, option in (("max_attempts", "maxAttempts"), ("resume", "resume"), ("guards", "guards"))
-        )
+        max_attempts = _parsed("max_attempts", "maxAttempts", fields.pop("max_attempts", None))
+        resume, guards = (_parsed(name, name, fields.pop(name, None)) for name in ("resume", "guards"))
         session = fields.pop("session", None)
         if session is not None and not (isinstance(session, str) and session):
             raise ValueError(f"session: a name is a text that is not empty, not {session!r}")
@@ -198,8 +196,10 @@ def _keeper(request: ChatRequest) -> str | None:
 
 
 def _parsed(name: str, option: str, value: object) -> Any:
+    if value is None:
+        return None
     try:
-        return None if value is None else ROUTING[option].parse(value)
+        return ROUTING[option].parse(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -74,6 +74,7 @@ class Driver(ABC):
         self.request_id = new_request_id()
         self._vigil: Vigil | None = None
         self._candidate: Candidate | None = None
+        self._terms: Terms | None = None  # of the attempt, for what is asked beside the request itself
 
     @property
     def provider(self) -> str:
@@ -124,6 +125,8 @@ class Driver(ABC):
 
     async def _attempt(self, ask: Ask) -> Action:
         candidate = self._candidate = ask.candidate
+        zone = candidate.zone
+        self._terms = None if zone is None else terms_within(zone, provider=candidate.provider)
         error: ProviderRouterError | None = None
         watch = self._vigil = vigil(self.machine, self._clock, self._check)
         try:
@@ -161,10 +164,7 @@ class Driver(ABC):
 
     def _within(self) -> AbstractContextManager[None]:
         """The zone of the attempt, for what is asked beside the request itself: a login, a check, a stop notice."""
-        candidate = self._candidate
-        if candidate is None or candidate.zone is None:
-            return _ANYWHERE
-        return under(terms_within(candidate.zone, provider=candidate.provider))
+        return _ANYWHERE if self._terms is None else under(self._terms)
 
     def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
         """What the machine says to a failure; None stands for an attempt that brought nothing at all."""

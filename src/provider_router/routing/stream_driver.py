@@ -11,6 +11,7 @@ import anyio
 from provider_router.chat import ChatChunk, ChatRequest
 from provider_router.errors import ProviderError, ProviderRouterError, StreamInterrupted
 from provider_router.providers.provider import Provider
+from provider_router.providers.terms import under
 from provider_router.routing.actions import Abandon, Action, Answer, Fail
 from provider_router.routing.driver import Driver
 from provider_router.routing.guards import doubt_of_model
@@ -41,8 +42,9 @@ class StreamDriver(Driver):
         self._over = False
         self._owed = ""  # text that the caller has had already and that a replay has to say again
         self._thought = ""  # or, where it has had none yet, reasoning
-        self._doubts = self.machine.policy.guards == "next"
         self._differs = False  # whether a replay said something else
+        self._doubts = self.machine.policy.guards == "next"
+        self._wary = self._doubts  # whether the next chunk is looked at before it is passed on
 
     @property
     def answer(self) -> list[ChatChunk]:
@@ -141,8 +143,11 @@ class StreamDriver(Driver):
             chunk = await anext(chunks, None)
         else:
             self.machine.listening(self._clock())
-            with self._within():
+            if self._terms is None:  # as for most; this is done for every arrival
                 chunk = await vigil.over(anext(chunks, None))
+            else:
+                with under(self._terms):
+                    chunk = await vigil.over(anext(chunks, None))
         while chunk is not None:
             self._more = chunk.more
             self._ready.extend(self._read(chunk, live.provider))
@@ -194,6 +199,7 @@ class StreamDriver(Driver):
         self._owed = self._text
         self._thought = "" if self._owed else "".join(chunk.reasoning for chunk in [*self.handed, *self._ready])
         interrupted.text = self._owed
+        self._wary = True
         try:
             await self._pursue(self.machine.resume(self._clock()))
         except ProviderRouterError as error:
@@ -246,14 +252,27 @@ class StreamDriver(Driver):
             return []
         if sign.error is not None:
             raise self._embedded(sign.error, provider)
-        if self._doubts and not self.machine.committed and (doubt := doubt_of_model(self.sent, chunk.model)):
-            raise self._doubtful(provider, doubt)
         # Before the machine hears of it: the end of another answer is none.
-        new = self._caught_up(chunk) if self._owed or self._thought else None
+        new = self._looked_at(chunk, provider) if self._wary else None
         step = self.machine.event(chunk, sign, self._clock())
         if isinstance(step, Abandon):
             raise step.error
         return step if new is None else new
+
+    def _looked_at(self, chunk: ChatChunk, provider: Provider) -> list[ChatChunk] | None:
+        """What of a replayed chunk is new to the caller; None of any other chunk.
+
+        Raises:
+            NotCapable: where another model begins to answer, and the caller wants the next provider then.
+            StreamInterrupted: where a replay says something else.
+        """
+        doubting = self._doubts and not self.machine.committed
+        if doubting and (doubt := doubt_of_model(self.sent, chunk.model)):
+            raise self._doubtful(provider, doubt)
+        if self._owed or self._thought:
+            return self._caught_up(chunk)
+        self._wary = doubting
+        return None
 
     async def _break_off(self) -> None:
         chunks, self._chunks = self._chunks, None
