@@ -73,6 +73,7 @@ async def test_a_provider_that_is_called_like_the_drill_is_asked_all_the_same(da
     assert result.answer == "It is really me."
 
 
+@pytest.mark.soak
 async def test_a_drill_takes_no_longer_where_everybody_has_more_time(database: Path) -> None:
     with Admin(database) as admin:
         admin.settings.set("routing.timeout", "10m")
