@@ -113,7 +113,7 @@ def test_of_the_unwell_the_soonest_comes_first() -> None:
     assert order(made(snapshot(view("a"), view("b"), view("c")), health=health)) == ["b", "c", "a"]
 
 
-def test_full_ones_come_last_and_busy_ones_behind_the_free_of_their_kind() -> None:
+def test_full_ones_come_last_and_busy_ones_behind_the_free() -> None:
     health = Health()
     health.begin(Key("a", "at-a", "m"), 100)
     health.failed(health.begin(Key("b", "at-b", "m"), 100), Effect.BUSY, 100, reason="queue")
@@ -126,8 +126,8 @@ def test_full_ones_come_last_and_busy_ones_behind_the_free_of_their_kind() -> No
     result = made(snap, "m", health=health)
     assert [(c.provider, c.state) for c in result.candidates] == [
         ("c", "ready"),
-        ("b", "busy"),
         ("d", "ready"),
+        ("b", "busy"),
         ("a", "full"),
     ]
 

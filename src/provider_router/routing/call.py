@@ -30,7 +30,7 @@ class CallOptions(ChatFields, total=False):
         timeout: seconds for the whole call, or `Limits(total=, connect=, first_token=, idle=)`.
         max_attempts: most upstream calls.
         fallback_on: failure classes that go on to the next provider though they usually stop: one, several with
-            commas between them, or a list.
+            commas between them, or a list; an empty one for none, whatever the setting says.
         resume: what a stream cut after its first text does: `error`, or `replay` elsewhere.
         guards: what a doubtful answer does: `off`, `warn` (`answer.warnings`), `next`.
         session: a name for requests that belong together, by which the history finds them.
@@ -67,7 +67,7 @@ class Wishes:
 
     limits: Limits = UNSAID
     max_attempts: int | None = None
-    fallback_on: frozenset[str] = frozenset()
+    fallback_on: frozenset[str] | None = None
     resume: str | None = None
     guards: str | None = None
 
@@ -171,7 +171,7 @@ def _policy(wishes: Wishes, settings: RoutingSettings, *, stream: bool, choices:
         limits=wishes.limits,
         max_attempts=wishes.max_attempts or settings.max_attempts,
         max_wait=settings.max_wait,
-        fallback_on=wishes.fallback_on or frozenset(settings.fallback_on),
+        fallback_on=frozenset(settings.fallback_on) if wishes.fallback_on is None else wishes.fallback_on,
         resume=wishes.resume or settings.resume,
         guards=wishes.guards or settings.guards,
         choices=choices,
@@ -192,15 +192,12 @@ def _needs(request: ChatRequest, provider: str | None, *, fallback: bool = False
 def _wishes(options: CallOptions) -> Wishes:
     if _WISHES.isdisjoint(options):
         return _NONE
-    max_attempts = options.get("max_attempts")
-    if max_attempts is not None and max_attempts < 1:
-        raise ValueError(f"max_attempts: must be 1 or more, not {max_attempts}")
     return Wishes(
         limits=_limits(options.get("timeout")),
-        max_attempts=max_attempts,
+        max_attempts=_parsed("max_attempts", "maxAttempts", options.get("max_attempts")),
         fallback_on=_failures(options.get("fallback_on")),
-        resume=_parsed("resume", options.get("resume")),
-        guards=_parsed("guards", options.get("guards")),
+        resume=_parsed("resume", "resume", options.get("resume")),
+        guards=_parsed("guards", "guards", options.get("guards")),
     )
 
 
@@ -216,16 +213,18 @@ def _keeper(request: ChatRequest) -> str | None:
     return provider if isinstance(provider, str) and provider else None
 
 
-def _parsed(name: str, value: str | None) -> str | None:
+def _parsed(name: str, option: str, value: object) -> Any:
+    if value is None:
+        return None
     try:
-        return None if value is None else str(ROUTING[name].parse(value))
+        return ROUTING[option].parse(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _failures(value: object) -> frozenset[str]:
+def _failures(value: object) -> frozenset[str] | None:
     if value is None:
-        return frozenset()
+        return None
     if isinstance(value, Iterable) and not isinstance(value, str):
         value = tuple(value)
     try:

@@ -6,28 +6,27 @@ vetoes: a plan orders by what it reads here.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from functools import partial
 from random import Random
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
 from provider_router import limits as numbers
-from provider_router.routing.breaker import READY, Breaker, Condition, State
+from provider_router.routing.breaker import READY, Breaker, Condition, State, worse
 from provider_router.routing.hints import Hints, Note
 from provider_router.routing.hold import Hold, hold
-from provider_router.routing.line import UNBOUNDED, Line, Pool, Slots, Turn
-from provider_router.routing.speed import Speed
-
-T = TypeVar("T")
+from provider_router.routing.homes import Homes
+from provider_router.routing.line import UNBOUNDED, Pool, Slots, Turn
+from provider_router.routing.load import Load
+from provider_router.routing.speed import Speeds
+from provider_router.routing.telling import notes_of
 
 _CLOCKS_APART: Final = 0.01  # seconds by which two comparisons of wall clock and own clock may differ
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
-_CONVERSATIONS: Final = 10_000
 
 
 class Effect(Enum):
@@ -102,14 +101,14 @@ class Health:
         self._missing: dict[tuple[str, str | None], Hold] = {}
         self._busy: dict[str, float] = {}
         self._checks: set[str] = set()
-        self._speeds: OrderedDict[Key, Speed] = OrderedDict()
-        self._served: OrderedDict[str, tuple[str, float]] = OrderedDict()  # by a conversation's prefix
+        self._speeds = Speeds()
+        self._homes = Homes()
         self._refused: dict[tuple[str, str | None], set[str]] = {}
         self._tests: dict[tuple[str, str], float] = {}
         self._heard_tests: dict[str, float] = {}
-        self.in_flight: dict[str, int] = {}
-        self._over_links: dict[tuple[str, str], int] = {}  # calls in flight, of links that bound them
-        self.line = Line()
+        self._load = Load()
+        self.in_flight = self._load.in_flight
+        self.line = self._load.line
         self.hints = Hints()
         self.changes = 0
         self._epoch: Epoch | None = None  # what changes how somebody stands takes it away
@@ -142,10 +141,10 @@ class Health:
         worst = READY
         for flag in (self._flags.get(key.provider), self._missing.get((key.provider, key.model))):
             if flag is not None and flag.until > now:
-                worst = _worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
+                worst = worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
         for breaker in self._breakers(key):
             if breaker.opening:
-                worst = _worse(worst, breaker.condition(now))
+                worst = worse(worst, breaker.condition(now))
         if worst is READY and self._busy.get(key.endpoint, 0.0) > now:
             return Condition(State.BUSY, "busy a moment ago", self._busy[key.endpoint])
         if worst is READY and (note := self.hints.about(key.provider, key.endpoint, key.model, at=now)) is not None:
@@ -173,6 +172,12 @@ class Health:
             ends.append(now)  # nobody knows when a trial ends: at any moment, it is said
         return Epoch(troubled, now, min(ends, default=float("inf")))
 
+    def unwell_models(self, provider: str, endpoint: str, now: float) -> list[str | None]:
+        """The models of which something is known that does not hold for the whole provider."""
+        found = {model for (where, model), breaker in self._models.items() if where == endpoint and breaker.opening}
+        found |= {model for (name, model), hold in self._missing.items() if name == provider and hold.until > now}
+        return sorted(found | self.hints.models(provider, endpoint, at=now), key=lambda model: model or "")
+
     def to_check_first(self, key: Key, now: float) -> bool:
         """Whether a cheap check is to say that the endpoint lives before a request is trusted to it."""
         breaker = self._endpoints.get(key.endpoint)
@@ -182,22 +187,11 @@ class Health:
 
     def full(self, provider: str, slots: Slots, *, turn: Turn | None = None) -> Pool | None:
         """Which pool of slots that a call needs is taken, or kept for those who came before; None if it may begin."""
-        bound = slots.provider
-        if bound is not None and self.in_flight.get(provider, 0) + self.line.ahead(provider, turn) >= bound:
-            return provider
-        if slots.link is not None and slots.model is not None:
-            pool = (provider, slots.model)
-            if self._over_links.get(pool, 0) + self.line.ahead(pool, turn) >= slots.link:
-                return pool
-        return None
+        return self._load.full(provider, slots, turn=turn)
 
     def begin(self, key: Key, now: float, *, slots: Slots = UNBOUNDED) -> Ticket:
         """A call starts: its slots are taken, and it is the trial of what is half-open."""
-        self.in_flight[key.provider] = self.in_flight.get(key.provider, 0) + 1
-        link = None
-        if slots.link is not None and slots.model is not None:
-            link = (key.provider, slots.model)
-            self._over_links[link] = self._over_links.get(link, 0) + 1
+        link = self._load.take(key.provider, slots)
         if not self._opened:
             return Ticket(key, now, (), link)
         trials = tuple([breaker for breaker in self._breakers(key) if breaker.opening and breaker.on_offer(now)])
@@ -309,29 +303,17 @@ class Health:
 
     def spoke(self, ticket: Ticket, now: float, *, prefix: str = "") -> None:
         """The first delta, or a whole answer, came: how fast it was, and where this conversation is now."""
-        seconds = now - ticket.began
-        if (speed := self._speeds.get(ticket.key)) is not None:
-            speed.add(seconds, now)
-            self._speeds.move_to_end(ticket.key)
-        else:
-            self._speeds[ticket.key] = Speed(seconds, now)
-            if len(self._speeds) > _REMEMBERED:
-                self._speeds.popitem(last=False)
+        self._speeds.add(ticket.key, now - ticket.began, now)
         if prefix:
-            self._served[prefix] = (ticket.key.provider, now)
-            self._served.move_to_end(prefix)
-            if len(self._served) > _CONVERSATIONS:
-                self._served.popitem(last=False)
+            self._homes.serve(prefix, ticket.key.provider, now)
 
     def cost(self, key: Key, now: float) -> float:
         """Seconds until the first delta, as far as can be told, with the calls that run there; 0 for an unknown one."""
-        speed = self._speeds.get(key)
-        return speed.of_late(now) * (self.in_flight.get(key.provider, 0) + 1) if speed else 0.0
+        return self._speeds.of_late(key, now) * (self.in_flight.get(key.provider, 0) + 1)
 
     def served_by(self, prefix: str, now: float) -> str | None:
         """Who served this conversation last, unless that is long ago."""
-        provider, at = self._served.get(prefix, ("", 0.0))
-        return provider if provider and now - at < numbers.AFFINITY_MEMORY else None
+        return self._homes.of(prefix, now)
 
     def learn(self, key: Key, capability: str) -> None:
         """A candidate has refused what only this capability needs."""
@@ -377,39 +359,16 @@ class Health:
 
     def notes(self, now: float) -> list[Note]:
         """What this process knows that others should hear."""
-        found = [
-            Note(scope="endpoint", subject=endpoint, state=State.OPEN, reason=b.reason, until=b.until, at=b.opened)
-            for endpoint, b in self._endpoints.items()
-            if b.opening and b.until > now
-        ]
-        found += [
-            Note(scope="model", subject=where, model=m, state=State.OPEN, reason=b.reason, until=b.until, at=b.opened)
-            for (where, m), b in self._models.items()
-            if b.opening and b.until > now
-        ]
-        for holds, state in ((self._throttles, State.THROTTLED), (self._flags, State.FLAGGED)):
-            found += [
-                Note(scope="provider", subject=name, state=state, reason=h.reason, until=h.until, at=h.since)
-                for name, h in holds.items()
-                if h.until > now
-            ]
-        found += [
-            Note(
-                scope="missing", subject=name, model=m, state=State.FLAGGED, reason=h.reason, until=h.until, at=h.since
-            )
-            for (name, m), h in self._missing.items()
-            if h.until > now
-        ]
-        found += [
-            Note(scope="checks", subject=endpoint, state=State.READY, until=now + numbers.CHECKS_REMEMBERED, at=now)
-            for endpoint in self._checks
-        ]
-        found += [
-            Note(scope="test", subject=name, model=where, state=State.READY, until=at + numbers.TEST_TOLD, at=at)
-            for (name, where), at in self._tests.items()
-            if at + numbers.TEST_TOLD > now
-        ]
-        return found
+        return notes_of(
+            now,
+            endpoints=self._endpoints,
+            models=self._models,
+            throttles=self._throttles,
+            flags=self._flags,
+            missing=self._missing,
+            checks=self._checks,
+            tests=self._tests,
+        )
 
     def hear(self, notes: Sequence[Note]) -> None:
         """What the others know, in moments of this process's clock: hints, and good tests that end what is held."""
@@ -444,26 +403,7 @@ class Health:
             breaker.in_a_row = 0
 
     def _free(self, ticket: Ticket) -> None:
-        _count_down(self.in_flight, ticket.key.provider)
-        if ticket.link is not None:
-            _count_down(self._over_links, ticket.link)
+        self._load.free(ticket.key.provider, ticket.link)
         for breaker in ticket.trials:
             breaker.free(ticket)
             self._epoch = None
-
-
-def _count_down(calls: dict[T, int], pool: T) -> None:
-    left = calls.get(pool, 1) - 1
-    if left > 0:
-        calls[pool] = left
-    else:
-        calls.pop(pool, None)
-
-
-def _worse(one: Condition, other: Condition) -> Condition:
-    """Open and flagged before half-open before ready; of two that are shut the one that is so for longer."""
-    if one.askable != other.askable:
-        return other if one.askable else one
-    if one.askable:
-        return other if one is READY else one
-    return max(one, other, key=lambda condition: condition.until or 0.0)

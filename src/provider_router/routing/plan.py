@@ -70,6 +70,13 @@ class Plan:
                     found.append(entry)
         return tuple(found)
 
+    @property
+    def too_long(self) -> bool:
+        """Whether nobody can be asked, and for the length of the prompt alone."""
+        if self.candidates or not self.needs.prompt_floor:
+            return False
+        return bool(_route(evolve(self.needs, prompt_floor=0), self.snapshot, self.at).candidates)
+
     def __iter__(self) -> Iterator[Candidate | Skipped]:
         yield from self.candidates
         yield from self.skipped
@@ -312,9 +319,9 @@ def moment(condition: Condition, *, now: float, at: datetime) -> datetime | None
 def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, bool, int]:
     view = candidate.view
     return (
+        candidate.state in LATER,
         view.id != needs.provider,
         candidate.link is None and needs.model is not None,
-        candidate.state in LATER,
         view.id != snapshot.active,
         -view.priority,
     )

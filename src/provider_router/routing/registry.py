@@ -217,7 +217,8 @@ class ProviderRegistry:
         if self._retire(provider.id):
             self.health.forgive(provider.id, provider.endpoint, self._clock())
         self._live[provider.id] = LiveProvider(provider)
-        self._views[provider.id] = provider_view(provider, None, (), {}, priority=priority)
+        values = self._values if self._held else environment_values()
+        self._views[provider.id] = provider_view(provider, None, (), values, priority=priority)
 
     def _publish(self) -> None:
         configuration = self._held

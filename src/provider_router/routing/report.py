@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from attrs import frozen
@@ -27,8 +28,21 @@ class CheckResult:
 
 
 @frozen(kw_only=True)
+class ModelHealth:
+    """How one model stands at a provider, where that is not as the provider itself stands."""
+
+    model: str
+    state: str
+    reason: str = ""
+    until: datetime | None = None
+
+
+@frozen(kw_only=True)
 class ProviderHealth:
     """How a provider stands: `ready`, or why it is asked after the others, or not at all, and until when.
+
+    That is of the provider, and of the model that it is asked for where a request names none; of others of which
+    something is known, `models` tells.
 
     Not at all are asked: `disabled`; `no-secret`, whose secret cannot be had and is looked for again now and then;
     `unusable`, which cannot be made before its configuration changes. `stale` says why a newer configuration of it
@@ -44,6 +58,7 @@ class ProviderHealth:
     priority: int = 0
     active: bool = False
     stale: str = ""
+    models: tuple[ModelHealth, ...] = ()
 
 
 def standing(
@@ -76,4 +91,13 @@ def standing(
         priority=view.priority,
         active=view.id == snapshot.active,
         stale=view.stale or trouble,
+        models=tuple(_unwell(view, health, now=now, at=at)),
     )
+
+
+def _unwell(view: ProviderView, health: Health, *, now: float, at: datetime) -> Iterator[ModelHealth]:
+    for model in health.unwell_models(view.id, view.endpoint, now):
+        if model is not None and model != view.default_model:
+            condition = health.condition(Key(view.id, view.endpoint, model), now)
+            until = moment(condition, now=now, at=at)
+            yield ModelHealth(model=model, state=str(condition.state), reason=condition.reason, until=until)

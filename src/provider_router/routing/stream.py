@@ -130,9 +130,7 @@ class AsyncChatStream:
         response.provider = driver.provider
         if driver.machine.policy.guards != "off" and driver.machine.closed:
             needs = driver.machine.plan.needs
-            response.warnings = doubts(
-                driver.request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor
-            )
+            response.warnings = doubts(driver.sent, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor)
         response.attempts = self.attempts
         plan = driver.machine.plan
         response.leaves_out = lambda: plan.skipped
