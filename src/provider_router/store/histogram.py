@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
+from math import ceil, log
 from struct import Struct
 from typing import Final
 
@@ -11,7 +11,7 @@ GROWTH: Final = 1.04
 ERROR: Final = (GROWTH - 1) / (GROWTH + 1)
 """The largest relative error of a percentile: just under 2 %."""
 LEAST: Final = 1e-6  # seconds; what is shorter counts as this
-_LOG: Final = math.log(GROWTH)
+_LOG: Final = log(GROWTH)
 _PAIR: Final = Struct("<HQ")
 
 
@@ -44,9 +44,14 @@ class Histogram:
 
     def take(self, blob: bytes | None) -> None:
         """Count what another has counted, from what its `blob` gave."""
-        counts = self.counts
-        for bucket, count in _PAIR.iter_unpack(blob or b""):
-            counts[bucket] = counts.get(bucket, 0) + count
+        if not blob:
+            return
+        fewer, more = self.counts, dict[int, int](_PAIR.iter_unpack(blob))
+        if len(fewer) > len(more):
+            fewer, more = more, fewer
+        for bucket, count in fewer.items():
+            more[bucket] = more.get(bucket, 0) + count
+        self.counts = more
 
     def blob(self) -> bytes:
         """Ten bytes for each bucket in use: its number and its count."""
@@ -54,8 +59,9 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one more."""
-        bucket = math.ceil(math.log(seconds / LEAST) / _LOG) if seconds > LEAST else 0
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
+        bucket = ceil(log(seconds / LEAST) / _LOG) if seconds > LEAST else 0
+        counts = self.counts
+        counts[bucket] = counts.get(bucket, 0) + 1
 
     def merge(self, other: Histogram) -> None:
         """Count what the other has counted."""
@@ -80,7 +86,7 @@ class Histogram:
         total, passed, at = len(self), 0, -1
         found: list[float | None] = []
         for share in shares:
-            rank = max(1, math.ceil(share * total))
+            rank = max(1, ceil(share * total))
             while passed < rank and at + 1 < len(buckets):
                 at += 1
                 passed += buckets[at][1]
