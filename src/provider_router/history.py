@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from provider_router.errors import ConfigError, DatabaseNotWritable, StoreError
 from provider_router.store import History as HistoryFile
 from provider_router.store import exists
 from provider_router.store.requests import milliseconds, moment
-from provider_router.store.rollups import HOUR, Subject, Tally
+from provider_router.store.rollups import HOUR, Tally
 from provider_router.store.sessions import SessionRecord
 from provider_router.store.trails import Filter, RequestRecord, Trail
 
@@ -229,28 +229,24 @@ class History:
         """
         end = moment_of(until) or datetime.now(UTC)
         first, last = _hour(moment_of(since) or datetime.fromtimestamp(0, UTC)), _hour(end)
-        total, rows = Tally(), dict[tuple[str | None, str | None], Tally]()
         calls = provider is not None or model is not None  # of a part there are calls, of everything requests
         rollups = self._file.rollups
 
-        def tallies(subject: Subject) -> Iterator[Tally]:
-            if provider in (None, subject.provider) and model in (None, subject.model):
-                if calls:
-                    yield total
-                if by is not None:
-                    key = (subject.provider if "provider" in by else None, subject.model if "model" in by else None)
-                    yield rows.setdefault(key, Tally())
+        def group(its_provider: str, its_model: str) -> tuple[str | None, str | None] | None:
+            if provider not in (None, its_provider) or model not in (None, its_model):
+                return None
+            return its_provider if by and "provider" in by else None, its_model if by and "model" in by else None
 
-        if not calls:
-            rollups.join(first, last + HOUR, lambda _: (total,), overall=True)
-        if calls or by is not None:
-            rollups.join(first, last + HOUR, tallies)
+        rows = rollups.parts(first, last + HOUR, group) if calls or by is not None else {}
+        total = Tally() if calls else rollups.overall(first, last + HOUR)
+        for tally in rows.values() if calls else ():
+            total.join(tally)
         found = sorted(rows.items(), key=lambda row: (-row[1].requests, row[0][0] or "", row[0][1] or ""))
         return Statistics(
             since=moment(first),
             until=end,
             total=_sums(total, provider, model),
-            rows=tuple(_sums(tally, *key) for key, tally in found),
+            rows=tuple(_sums(tally, *key) for key, tally in found) if by is not None else (),
         )
 
     def prune(self, older_than: When) -> int:

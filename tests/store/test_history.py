@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,10 +73,14 @@ def line(number: int = 0, **fields: Any) -> RequestLine:
 
 
 def sums(history: History, *, overall: bool = False) -> dict[Subject, Tally]:
-    """Every sum that there is."""
+    """The sums of each hour in which a test may have been."""
     found: dict[Subject, Tally] = {}
-    history.rollups.join(0, 2 * NOW, lambda key: (found.setdefault(key, Tally()),), overall=overall)
-    return found
+    for hour in range(NOW, NOW + 6 * HOUR, HOUR):
+        if overall:
+            found[Subject(hour)] = history.rollups.overall(hour, hour + HOUR)
+        else:
+            found |= history.rollups.parts(hour, hour + HOUR, partial(Subject, hour))
+    return {subject: tally for subject, tally in found.items() if tally != Tally()}
 
 
 @pytest.fixture

@@ -36,22 +36,14 @@ class Histogram:
         return histogram
 
     @classmethod
-    def read(cls, blob: bytes | None) -> Histogram:
-        """From what `blob` gave; None is an empty one."""
-        histogram = cls()
-        histogram.take(blob)
-        return histogram
-
-    def take(self, blob: bytes | None) -> None:
-        """Count what another has counted, from what its `blob` gave."""
-        if not blob:
-            return
-        fewer, more = self.counts, dict[int, int](_PAIR.iter_unpack(blob))
-        if len(fewer) > len(more):
-            fewer, more = more, fewer
-        for bucket, count in fewer.items():
-            more[bucket] = more.get(bucket, 0) + count
-        self.counts = more
+    def read(cls, blobs: Iterable[bytes]) -> Histogram:
+        """What all these have counted together, from what `blob` gave of each."""
+        some = [blob for blob in blobs if blob]
+        # Each ends with its largest bucket. A list is counted in faster than a dict, and there may be 100,000 pairs.
+        counts = [0] * (1 + max((_PAIR.unpack(blob[-_PAIR.size :])[0] for blob in some), default=0))
+        for bucket, count in _PAIR.iter_unpack(b"".join(some)):
+            counts[bucket] += count
+        return cls({bucket: count for bucket, count in enumerate(counts) if count})
 
     def blob(self) -> bytes:
         """Ten bytes for each bucket in use: its number and its count."""
