@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from provider_router.store import History
 from provider_router.store.connection import Connection
 from provider_router.store.histogram import Histogram
 from provider_router.store.history_schema import HISTORY
-from provider_router.store.migrations import Schema
 from provider_router.store.requests import AttemptLine, RequestLine, moment
 from provider_router.store.rollups import HOUR, Subject, Tally
 from provider_router.store.trails import Filter
@@ -306,7 +306,7 @@ def test_sessions_of_which_nothing_is_left_go_and_old_sums_too(history: History)
 
 def test_a_history_of_the_first_schema_is_brought_up_with_its_notes(tmp_path: Path) -> None:
     path = tmp_path / "router.history.db"
-    first = Schema(name=HISTORY.name, application_id=HISTORY.application_id, steps=HISTORY.steps[:1])
+    first = evolve(HISTORY, steps=HISTORY.steps[:1])
     old = Connection(path, schema=first, read_only=False, busy_timeout=1.0)
     old.insert(
         "health_notes",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
 
 from provider_router.errors import ConfigError, MissingSecret
+from provider_router.providers.config import describe_config
 from provider_router.providers.provider import Provider
+from provider_router.providers.secrets import SLOW, Reference, Secret, resolve, side_by_side
 from provider_router.routing.live import LiveProvider
 from provider_router.routing.snapshot import ProviderView
 from provider_router.routing.views import broken_view, goes_on, problem_text, provider_view
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from provider_router.store import Configuration, LinkRecord, ProviderRecord
 
 log: Final = logging.getLogger("provider_router")
+
+_LONGEST_FETCH: Final = 15.0  # seconds for all commands and the keyring; each alone has ten
 
 
 @frozen
@@ -59,10 +64,42 @@ class Maker:
         self.keeper: Keeper | None = None
         self._plugins = plugins
 
-    def make(
-        self, configuration: Configuration, id: str, *, live: LiveProvider | None, values: Mapping[str, Any]
+    def make_all(
+        self,
+        configuration: Configuration,
+        ids: Sequence[str],
+        *,
+        live: Mapping[str, LiveProvider],
+        values: Mapping[str, Any],
+    ) -> list[Made]:
+        """Providers from their records; what cannot be made goes on as it was, or is a problem that the plan tells.
+
+        Their commands and the keyring are asked side by side: however many hang, it is one wait.
+        """
+        slow = [reference for each in ids for reference in self._slow(configuration, each)]
+        fetched = side_by_side(slow, resolve, time_limit=_LONGEST_FETCH) if len(slow) > 1 else {}
+        return [self._make(configuration, each, live=live.get(each), values=values, fetched=fetched) for each in ids]
+
+    def _slow(self, configuration: Configuration, id: str) -> Iterator[Reference]:
+        """What a provider's secrets refer to that may take long. A text in another option is no reference."""
+        for option in configuration.options.get(id, ()):
+            values = option.value.values() if isinstance(option.value, dict) else (option.value,)
+            slow = [text for text in values if isinstance(text, str) and text.startswith(SLOW)]
+            cls = self.types().types.get(configuration.providers[id].type) if slow else None
+            if cls is not None and any(
+                info.sensitive and info.name == option.key for info in describe_config(cls.Config)
+            ):
+                yield from (Reference(*text.split(":", 1)) for text in slow)
+
+    def _make(
+        self,
+        configuration: Configuration,
+        id: str,
+        *,
+        live: LiveProvider | None,
+        values: Mapping[str, Any],
+        fetched: Mapping[Reference, Future[Secret]],
     ) -> Made:
-        """One provider from its records; what cannot be made goes on as it was, or is a problem that the plan tells."""
         record = configuration.providers.get(id)
         if record is None:
             return Made(id)
@@ -70,7 +107,7 @@ class Maker:
         options: Mapping[str, object] = {o.key: o.value for o in configuration.options.get(id, ())}
         try:
             options = self._with_login(record, options, configuration)
-            provider = self._create(record, options)
+            provider = self._create(record, options, fetched)
             return Made(id, provider_view(provider, record, links, values), provider, options, anew=True)
         except ConfigError as error:
             problem = error
@@ -98,12 +135,14 @@ class Maker:
 
         return with_login(self.types().get(record.type).Config, own, configuration.credentials, at=now())
 
-    def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
-        from provider_router.providers.secrets import resolve
+    def _create(
+        self, record: ProviderRecord, options: Mapping[str, object], fetched: Mapping[Reference, Future[Secret]]
+    ) -> Provider:
+        def look_up(reference: Reference) -> Secret:
+            known = fetched.get(reference)
+            return resolve(reference, keeper=self.keeper) if known is None else known.result()
 
-        return self.types().create(
-            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self.keeper)
-        )
+        return self.types().create(record.type, record.id, options, resolve=look_up)
 
     def types(self) -> Plugins:
         """The installed types, found when they are first needed."""

@@ -143,7 +143,7 @@ class Connection:
 
     def _execute(self, sql: str, parameters: Sequence[Cell]) -> sqlite3.Cursor:
         self._refuse_other_process()
-        with self._lock, file.translated(self.path):
+        with self._lock, file.translated(self.path, instead=self._schema.instead):
             raw = self._usable()
             if self._depth and not raw.in_transaction:
                 # SQLite ends the whole transaction by itself when the disk is full or fails: what came after such an
@@ -204,7 +204,7 @@ class Connection:
                 self._depth -= 1
 
     def _step(self, raw: sqlite3.Connection, statement: str) -> None:
-        with file.translated(self.path):
+        with file.translated(self.path, instead=self._schema.instead):
             raw.execute(statement)
 
     def _ended(self) -> StoreError:
@@ -239,7 +239,7 @@ class Connection:
         if not self.read_only:
             file.create(self.path)
         file.require(self.path)
-        with file.translated(self.path):
+        with file.translated(self.path, instead=self._schema.instead):
             raw = sqlite3.connect(
                 file.address(self.path, "ro" if self.read_only else "rw"),
                 uri=True,
