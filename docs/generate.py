@@ -419,11 +419,12 @@ def admin_nouns() -> str:
 
 def results() -> str:
     from provider_router.errors import Attempt, Skipped
-    from provider_router.history import HistoryState, Percentiles, Statistics, Sums
+    from provider_router.history import HistoryState
     from provider_router.routing.plan import Candidate, Plan
     from provider_router.routing.router import CheckResult, ProviderHealth
     from provider_router.routing.snapshot import Recording
     from provider_router.routing.stream import AsyncChatStream
+    from provider_router.statistics import Percentiles, Statistics, Sums
     from provider_router.store.sessions import SessionRecord
     from provider_router.store.trails import AttemptRecord, RequestRecord, Trail
 

@@ -9,7 +9,8 @@ from typing import Self
 
 from provider_router.errors import StoreError
 from provider_router.store import file
-from provider_router.store.connection import Connection, MemoryFile
+from provider_router.store.connection import Connection
+from provider_router.store.fileless import MemoryFile
 from provider_router.store.health_notes import HealthNotes
 from provider_router.store.history_schema import HISTORY
 from provider_router.store.requests import RequestLine, Requests
