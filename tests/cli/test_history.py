@@ -129,12 +129,15 @@ def test_status_says_what_cannot_be_recorded(prouter: Prouter, answer: Answer, a
 
 
 def test_an_old_configuration_is_asked_for_its_plan(prouter: Prouter, admin: Admin, asked: list[str]) -> None:
+    admin.providers.edit("loft", config={"apiKey": "sk-long-gone"})
     admin.providers.disable("desk")
-    result = prouter("history", "show", asked[0], "--with-config", str(admin.revision))
-    if hasattr(admin, "changes"):
-        assert re.search("desk +qwen3 +skipped +disabled", result.stdout)
-    else:
-        assert 2 == result.exit_code
+    then = admin.revision
+    admin.providers.edit("loft", config={"apiKey": None})
+    for entry in admin.secrets.list():
+        admin.secrets.remove(entry.reference, for_good=True)
+    result = prouter("history", "show", asked[0], "--with-config", str(then))
+    assert re.search("1 +loft +qwen3 +ready", result.stdout)
+    assert re.search("- +desk +qwen3 +skipped +disabled", result.stdout)
 
 
 @contextmanager

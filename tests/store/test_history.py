@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -304,19 +306,37 @@ def test_sessions_of_which_nothing_is_left_go_and_old_sums_too(history: History)
     assert {} == sums(history, overall=True)
 
 
-def test_a_history_of_the_first_schema_is_brought_up_with_its_notes(tmp_path: Path) -> None:
+OPEN = """
+import sys
+from pathlib import Path
+from provider_router.store import History
+print("ready", flush=True)
+sys.stdin.readline()
+with History.open(Path(sys.argv[1])) as history:
+    print(*[note.process for note in history.notes.others("me", now=0)])
+"""
+
+
+@pytest.mark.no_cover
+def test_a_history_of_the_first_schema_is_brought_up_by_several_processes_at_once_with_its_notes(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "router.history.db"
-    first = evolve(HISTORY, steps=HISTORY.steps[:1])
-    old = Connection(path, schema=first, read_only=False, busy_timeout=1.0)
+    old = Connection(path, schema=evolve(HISTORY, steps=HISTORY.steps[:1]), read_only=False, busy_timeout=1.0)
     old.insert(
         "health_notes",
         {"process": "p", "scope": "endpoint", "subject": "s", "state": "open", "reason": "", "until": NOW, "at": 1},
     )
     old.close()
+    command = [sys.executable, "-c", OPEN, str(path)]
+    programs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for program in programs:
+        assert program.stdout is not None
+        assert "ready\n" == program.stdout.readline()
+    assert ["p\n"] * 3 == [program.communicate("go\n", timeout=60)[0] for program in programs]
     with History.open(path) as history:
         history.record([line(1)], now=NOW)
         assert [1] == ids(history)
-        assert ["p"] == [note.process for note in history.notes.others("me", now=0)]
     assert 1 == len(list(tmp_path.glob("*before-m002*")))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
@@ -71,14 +70,29 @@ class Maker:
         *,
         live: Mapping[str, LiveProvider],
         values: Mapping[str, Any],
+        kept: Secret | None = None,
     ) -> list[Made]:
         """Providers from their records; what cannot be made goes on as it was, or is a problem that the plan tells.
 
         Their commands and the keyring are asked side by side: however many hang, it is one wait.
+
+        Args:
+            configuration: has the records.
+            ids: whose.
+            live: the providers that there are.
+            values: the routing options of environment and settings.
+            kept: stands for each secret that a keeper has; none is asked then.
         """
         slow = [reference for each in ids for reference in self._slow(configuration, each)]
         fetched = side_by_side(slow, resolve, time_limit=_LONGEST_FETCH) if len(slow) > 1 else {}
-        return [self._make(configuration, each, live=live.get(each), values=values, fetched=fetched) for each in ids]
+
+        def look_up(reference: Reference) -> Secret:
+            if kept is not None and reference.scheme == "secret":
+                return kept
+            known = fetched.get(reference)
+            return resolve(reference, keeper=self.keeper) if known is None else known.result()
+
+        return [self._make(configuration, each, live=live.get(each), values=values, look_up=look_up) for each in ids]
 
     def _slow(self, configuration: Configuration, id: str) -> Iterator[Reference]:
         """What a provider's secrets refer to that may take long. A text in another option is no reference."""
@@ -98,7 +112,7 @@ class Maker:
         *,
         live: LiveProvider | None,
         values: Mapping[str, Any],
-        fetched: Mapping[Reference, Future[Secret]],
+        look_up: Callable[[Reference], Secret],
     ) -> Made:
         record = configuration.providers.get(id)
         if record is None:
@@ -107,7 +121,7 @@ class Maker:
         options: Mapping[str, object] = {o.key: o.value for o in configuration.options.get(id, ())}
         try:
             options = self._with_login(record, options, configuration)
-            provider = self._create(record, options, fetched)
+            provider = self.types().create(record.type, record.id, options, resolve=look_up)
             return Made(id, provider_view(provider, record, links, values), provider, options, anew=True)
         except ConfigError as error:
             problem = error
@@ -134,15 +148,6 @@ class Maker:
         from provider_router.store import now
 
         return with_login(self.types().get(record.type).Config, own, configuration.credentials, at=now())
-
-    def _create(
-        self, record: ProviderRecord, options: Mapping[str, object], fetched: Mapping[Reference, Future[Secret]]
-    ) -> Provider:
-        def look_up(reference: Reference) -> Secret:
-            known = fetched.get(reference)
-            return resolve(reference, keeper=self.keeper) if known is None else known.result()
-
-        return self.types().create(record.type, record.id, options, resolve=look_up)
 
     def types(self) -> Plugins:
         """The installed types, found when they are first needed."""

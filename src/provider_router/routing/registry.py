@@ -17,6 +17,7 @@ from provider_router import limits as numbers
 from provider_router.chat import Capability
 from provider_router.errors import ConfigError, Failure, ProviderError, StoreError, UnknownProvider
 from provider_router.providers.provider import ModelInfo, Provider
+from provider_router.providers.secrets import Secret
 from provider_router.providers.terms import under
 from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.border import terms_within
@@ -270,10 +271,13 @@ class ProviderRegistry:
     def snapshot_of(self, configuration: Configuration) -> Snapshot:
         """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
 
-        It makes every provider, so it takes a while, and commands that give a secret are run.
+        It makes every provider, so it takes a while, and commands that give a secret are run. What a keeper had then it
+        may have no more: that such a secret could be had is taken for granted.
         """
         values, _ = routing_values(configuration, {})
-        made = self._maker.make_all(configuration, [*configuration.providers], live={}, values=values)
+        made = self._maker.make_all(
+            configuration, [*configuration.providers], live={}, values=values, kept=Secret("kept")
+        )
         return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)
 
     @property
