@@ -263,6 +263,71 @@ def test_the_sums_are_the_same_however_the_requests_came_in_batches(
             assert len(lines) == sums(one, overall=True).get(Subject(NOW), Tally()).requests
 
 
+SOME = st.none() | st.integers(0, 1000).map(lambda number: number / 8)
+ATTEMPTS = st.builds(
+    attempt,
+    failure=st.none() | st.just("server"),
+    status=st.none() | st.just(500),
+    detail=st.none() | st.just("HTTP 500"),
+    first_delta=SOME,
+    retry_after=SOME,
+    prompt_tokens=st.none() | st.integers(0, 9),
+    estimated=st.booleans(),
+    cost=SOME,
+)
+LINES = st.fixed_dictionaries(
+    {
+        "session": st.none() | st.just("s"),
+        "stream": st.booleans(),
+        "provider": st.none() | st.just("desk"),
+        "failure": st.none() | st.just("server"),
+        "error": st.none() | st.just("it broke"),
+        "finish_reason": st.none() | st.just("stop"),
+        "prompt_tokens": st.none() | st.integers(0, 9),
+        "first_delta": SOME,
+        "cost": SOME,
+        "attempts": st.lists(ATTEMPTS, max_size=3),
+    }
+)
+
+
+@settings(max_examples=10)  # each makes a file
+@given(st.lists(LINES, max_size=12))
+def test_whatever_is_unknown_of_some_requests_of_a_batch_the_others_keep_what_is_known(batch: list[Any]) -> None:
+    lines = [line(number, **fields) for number, fields in enumerate(batch)]
+    with TemporaryDirectory() as folder, History.open(Path(folder) / "h.db") as history:
+        history.record(lines, now=NOW)
+        found = history.trails.list(Filter(after=0), limit=100)
+    names = (
+        "session",
+        "stream",
+        "provider",
+        "failure",
+        "error",
+        "finish_reason",
+        "prompt_tokens",
+        "first_delta",
+        "cost",
+    )
+    assert [[getattr(each, name) for name in names] for each in lines] == [
+        [getattr(each, name) for name in names] for each in found
+    ]
+    names = (
+        "provider",
+        "model",
+        "failure",
+        "status",
+        "first_delta",
+        "retry_after",
+        "prompt_tokens",
+        "estimated",
+        "cost",
+    )
+    assert [[[getattr(one, name) for name in names] for one in each.attempts] for each in lines] == [
+        [[getattr(one, name) for name in names] for one in each.attempts] for each in found
+    ]
+
+
 def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, tmp_path: Path) -> None:
     many = PRUNE_ROWS + 10
     history.record([line(n, session="old", request_body="{}") for n in range(many)], now=NOW)
