@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from provider_router import Admin
+from provider_router import Admin, home
 from provider_router.backends import Backend
 
 KEY = "sk-c4nary5d1c0ffee"
@@ -145,3 +145,11 @@ def test_what_a_kill_in_the_midst_of_a_change_has_left_with_the_keeper_is_named(
     assert 0 == prouter("secrets", "remove", found[2]).exit_code
     assert "" == prouter("secrets", "check").stderr
     assert "All is well." in prouter("doctor", "-q", "--no-ask").stdout
+
+
+def test_a_keeper_that_cannot_be_read_is_told_with_each_secret(prouter: Prouter, keyed: Admin) -> None:
+    home.secrets_path().write_text("no ledger")
+    result = prouter("secrets", "check")
+    assert 1 == result.exit_code
+    assert re.search(r"desk/apiKey +secret:\w+ +unreadable +.*secrets.json is damaged", result.stdout)
+    assert "× secrets: desk/apiKey: secret:" in prouter("doctor", "--no-ask").stdout

@@ -137,12 +137,12 @@ class Secrets:
         """What is kept, not in the bin, and nothing in this configuration refers to.
 
         A process that was killed in the midst of a change leaves such a secret. So do other configurations that share
-        the keeper: their secrets are in use there.
-
-        Raises:
-            ConfigError: a keeper cannot be asked which it has.
+        the keeper: their secrets are in use there. Nothing is told where a keeper cannot be asked: `check` says that.
         """
-        return tuple(entry for entry in self.list() if entry.state == "unused")
+        try:
+            return tuple(entry for entry in self.list() if entry.state == "unused")
+        except (ConfigError, StoreError):
+            return ()
 
     def warning(self) -> str | None:
         """What is to be said of the keepers: that others can read a file of theirs."""
