@@ -259,8 +259,9 @@ class Failover:
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
         special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
-        of_zone = error.code == OUT_OF_ZONE  # which tells of this request alone
-        if error.failure is Failure.CAPABILITY and len(special) == 1 and not of_zone:  # of several: which was it?
+        # What its type refuses unasked, or a zone, tells of this request alone; and of several: which was it?
+        refused = (self._silence.lives or error.status is not None) and error.code != OUT_OF_ZONE
+        if error.failure is Failure.CAPABILITY and len(special) == 1 and refused:
             self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)
