@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from provider_router.errors import ConfigError
@@ -28,6 +28,8 @@ def side_by_side(
     Returns:
         What came of each; of those that were not there in time a ConfigError. None of it has to be waited for.
     """
+    from concurrent.futures import ThreadPoolExecutor, wait
+
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         asked = {reference: pool.submit(fetch, reference) for reference in dict.fromkeys(references)}
