@@ -405,6 +405,14 @@ def test_a_history_of_the_first_schema_is_brought_up_by_several_processes_at_onc
     assert 1 == len(list(tmp_path.glob("*before-m002*")))
 
 
+def test_a_file_says_whether_it_can_be_written_now(tmp_path: Path) -> None:
+    path = tmp_path / "router.history.db"
+    with History.open(path) as history:
+        assert "" == history.trouble
+    with History.open(path, read_only=True) as history:
+        assert "attempt to write a readonly database" in history.trouble
+
+
 def test_a_disk_that_is_full_keeps_nothing_of_a_batch_and_all_that_was_before(tmp_path: Path) -> None:
     path = tmp_path / "router.history.db"
     with History.open(path, max_bytes=200_000) as history:

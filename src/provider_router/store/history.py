@@ -89,6 +89,8 @@ class History:
         """Why nothing can be written now, or ""."""
         try:
             with self._connection.atomic():
+                # Of a file that may only be read SQLite makes the transaction one for reading, and says nothing.
+                self._connection.change("DELETE FROM plans WHERE 0")
                 return ""
         except StoreError as error:
             return str(error)
