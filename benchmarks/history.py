@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.calls import BODY
@@ -87,6 +88,7 @@ def plans() -> list[Plan]:
             candidates=tuple(Candidate(provider=name, model=model, asked=model, view=views[name]) for name in order),
             needs=Needs(model=model),
             revision=17,
+            at=datetime.fromtimestamp(time.time(), UTC),
         )
         for model in MODELS
         for order in itertools.permutations(PROVIDERS)

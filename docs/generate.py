@@ -419,12 +419,13 @@ def admin_nouns() -> str:
 
 def results() -> str:
     from provider_router.errors import Attempt, Skipped
-    from provider_router.history import HistoryState, Percentiles, Statistics, Sums
+    from provider_router.history import HistoryState
     from provider_router.routing.candidate import Candidate
     from provider_router.routing.plan import Plan
     from provider_router.routing.report import CheckResult, ModelHealth, ProviderHealth
     from provider_router.routing.snapshot import Recording
     from provider_router.routing.stream import AsyncChatStream
+    from provider_router.statistics import Percentiles, Statistics, Sums
     from provider_router.store.sessions import SessionRecord
     from provider_router.store.trails import AttemptRecord, RequestRecord, Trail
 

@@ -25,10 +25,9 @@ from provider_router.store import CONFIGURATION, HISTORY, Fault, Schema, Store, 
 
 _LITTLE_SPACE: Final = 100 * 1024 * 1024  # bytes
 _CLOCK_TOLERANCE: Final = 60.0  # seconds
-_LONGEST_CHECK: Final = 10.0  # seconds for one provider
-_LONGEST_CHECKS: Final = 30.0  # seconds for all of them
+_PATIENCE: Final = 10.0  # seconds
+_ROUNDS: Final = 3  # of providers that are silent
 _AT_ONCE: Final = 32  # providers
-_LONGEST_FETCH: Final = 10.0  # seconds for all secrets
 _LARGE: Final = 256 * 1024 * 1024  # bytes of a file that takes too long to be looked through
 
 
@@ -45,8 +44,8 @@ class Finding:
     """What was found of one thing.
 
     Attributes:
-        check: what was looked at: `plugins`, `database`, `declared`, `configuration`, `settings`, `history`,
-            `secrets`, `clock`, `disk`, `providers`.
+        check: what was looked at: `plugins`, `database`, `declared`, `configuration`, `history`, `secrets`,
+            `clock`, `disk`, `providers`.
         subject: which one: a path, a provider's id, a plugin.
         verdict: how it stands.
         what: what was found.
@@ -65,6 +64,7 @@ async def examine(
     *,
     plugins: Plugins | None = None,
     ask: bool = True,
+    patience: float = _PATIENCE,
     progress: Callable[[str], object] = lambda _: None,
     wall: Callable[[], float] = time.time,
 ) -> list[Finding]:
@@ -74,6 +74,7 @@ async def examine(
         database: the configuration's file; PROUTER_DB, PROUTER_HOME or the platform's folder unless given.
         plugins: the provider types; those that are installed unless given.
         ask: whether the providers are asked if they answer.
+        patience: longest wait for one provider, and for all secrets, in seconds; all providers get three times that.
         progress: told what is looked at next.
         wall: seconds since 1970.
     """
@@ -97,11 +98,11 @@ async def examine(
         findings += _clock(path, wall())
     if declared is not None or (sound and exists(path)):
         progress("secrets")
-        found = await anyio.to_thread.run_sync(lambda: list(_secrets(database, plugins)))
+        found = await anyio.to_thread.run_sync(lambda: list(_secrets(database, plugins, patience)))
         findings += found
         if not any(one.check == "configuration" for one in found):
             progress("providers")
-            findings += await _providers(database, plugins, ask=ask)
+            findings += await _providers(database, plugins, ask=ask, patience=patience)
     return findings
 
 
@@ -175,7 +176,7 @@ def _secrets_file() -> Iterator[Finding]:
         )
 
 
-def _secrets(database: str | Path | None, plugins: Plugins) -> Iterator[Finding]:
+def _secrets(database: str | Path | None, plugins: Plugins, patience: float) -> Iterator[Finding]:
     """Whether the configuration can be read, its keeper take secrets, and each secret be had."""
     with Admin(database, who="doctor", plugins=plugins) as admin:
         try:
@@ -184,7 +185,8 @@ def _secrets(database: str | Path | None, plugins: Plugins) -> Iterator[Finding]
                 yield Finding(
                     check="declared", subject=str(admin.path), verdict=Verdict.OK, what="in use (PROUTER_CONFIG)"
                 )
-            checked = admin.secrets.check(time_limit=_LONGEST_FETCH)
+            checked = admin.secrets.check(time_limit=patience)
+            unused = admin.secrets.unused()
         except ProviderRouterError as error:
             yield Finding(check="configuration", subject=str(admin.path), verdict=Verdict.PROBLEM, what=str(error))
             return
@@ -201,6 +203,15 @@ def _secrets(database: str | Path | None, plugins: Plugins) -> Iterator[Finding]
                     what=f"{one.reference}: {one.problem}",
                     mend="prouter credentials set" if provider == "credentials" else again,
                 )
+        for entry in unused:
+            yield Finding(
+                check="secrets",
+                subject=entry.owner,
+                verdict=Verdict.WARNING,
+                what=f"{entry.reference} is kept, and nothing here refers to it: it is of a change that was broken "
+                "off, or of another configuration.",
+                mend=f"If no other configuration needs it: prouter secrets remove {entry.reference}",
+            )
 
 
 def _keeper(admin: Admin) -> Finding:
@@ -233,19 +244,18 @@ def _clock(path: Path, now: float) -> Iterator[Finding]:
         )
 
 
-async def _providers(database: str | Path | None, plugins: Plugins, *, ask: bool) -> list[Finding]:
+async def _providers(database: str | Path | None, plugins: Plugins, *, ask: bool, patience: float) -> list[Finding]:
     found: dict[str, Finding] = {}
     limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def look(router: AsyncRouter, stands: ProviderHealth) -> None:
         async with limiter:
-            found[stands.provider] = await _provider(router, stands, ask=ask)
+            found[stands.provider] = await _provider(router, stands, ask=ask, patience=patience)
 
     try:
         async with AsyncRouter(database, plugins=plugins, share_health=False, history=False) as router:
             providers = await router.health()
-            trouble = router.registry.trouble
-            with anyio.move_on_after(_LONGEST_CHECKS):
+            with anyio.move_on_after(_ROUNDS * patience):
                 async with anyio.create_task_group() as tasks:
                     for stands in providers:
                         tasks.start_soon(look, router, stands)
@@ -255,20 +265,16 @@ async def _providers(database: str | Path | None, plugins: Plugins, *, ask: bool
     if not providers:
         mend = "prouter add"
         return [Finding(check="providers", subject="-", verdict=Verdict.WARNING, what="None is configured.", mend=mend)]
-    told = [found.get(stands.provider) or _unasked(stands.provider) for stands in providers]
-    if trouble:
-        mend = "prouter settings explain says where each comes from"
-        told.insert(0, Finding(check="settings", subject="routing", verdict=Verdict.PROBLEM, what=trouble, mend=mend))
-    return told
+    return [found.get(stands.provider) or _unasked(stands.provider, _ROUNDS * patience) for stands in providers]
 
 
-def _unasked(provider: str) -> Finding:
-    what = f"not asked: the others took {duration_text(_LONGEST_CHECKS)}"
+def _unasked(provider: str, passed: float) -> Finding:
+    what = f"not asked: the others took {duration_text(passed)}"
     mend = f"prouter test {provider}"
     return Finding(check="providers", subject=provider, verdict=Verdict.WARNING, what=what, mend=mend)
 
 
-async def _provider(router: AsyncRouter, stands: ProviderHealth, *, ask: bool) -> Finding:
+async def _provider(router: AsyncRouter, stands: ProviderHealth, *, ask: bool, patience: float) -> Finding:
     verdict, what, mend = Verdict.OK, stands.state, ""
     if stands.state == "unusable":
         verdict, what = Verdict.PROBLEM, stands.reason
@@ -276,24 +282,21 @@ async def _provider(router: AsyncRouter, stands: ProviderHealth, *, ask: bool) -
     elif stands.state == "no-secret":
         verdict, what, mend = Verdict.PROBLEM, stands.reason, "prouter secrets check"
     elif stands.state != "disabled" and ask:
-        verdict, what, mend = await _asked(router, stands.provider)
-    if stands.stale and stands.stale != router.registry.trouble and verdict is Verdict.OK:
-        verdict, what = Verdict.WARNING, f"asked as before its last change, which cannot be loaded: {stands.stale}"
-        mend = f"prouter provider show {stands.provider}"
+        verdict, what, mend = await _asked(router, stands.provider, patience)
     return Finding(check="providers", subject=stands.provider, verdict=verdict, what=what, mend=mend)
 
 
-async def _asked(router: AsyncRouter, provider: str) -> tuple[Verdict, str, str]:
+async def _asked(router: AsyncRouter, provider: str, patience: float) -> tuple[Verdict, str, str]:
     """How a provider answers when it is asked, and what is to be done if it does not."""
     error: ProviderRouterError | None = None
     try:
-        with anyio.fail_after(_LONGEST_CHECK):
+        with anyio.fail_after(patience):
             result = await router.check(provider)
         if result.ok:
             return Verdict.OK, ", ".join(filter(None, ("answers", duration_text(result.duration), result.detail))), ""
         error = result.error
     except TimeoutError:
-        return Verdict.PROBLEM, f"silent for {duration_text(_LONGEST_CHECK)}", _MENDS["timeout"].format(provider)
+        return Verdict.PROBLEM, f"silent for {duration_text(patience)}", _MENDS["timeout"].format(provider)
     except ProviderRouterError as raised:
         error = raised
     failure = str(error.failure) if isinstance(error, ProviderError) else ""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from attrs import frozen
 
 from provider_router import home
 from provider_router.configuration.moments import When, moment_of
 from provider_router.errors import ConfigError, DatabaseNotWritable, StoreError
+from provider_router.statistics import Statistics, Sums
 from provider_router.store import History as HistoryFile
 from provider_router.store import exists
 from provider_router.store.requests import milliseconds, moment
-from provider_router.store.rollups import HOUR, Subject, Tally
+from provider_router.store.rollups import HOUR, Tally
 from provider_router.store.sessions import SessionRecord
 from provider_router.store.trails import Filter, RequestRecord, Trail
 
@@ -26,62 +26,6 @@ if TYPE_CHECKING:
     from provider_router.store import Configuration
 
 By = Literal["provider", "model", "provider-model"]
-
-_SHARES: Final[Mapping[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-
-
-@frozen(kw_only=True)
-class Percentiles:
-    """How long things took, in seconds, off by 2 % at most: half of them, 90 %, … took no longer."""
-
-    p50: float | None
-    p90: float | None
-    p95: float | None
-    p99: float | None
-
-
-@frozen(kw_only=True)
-class Sums:
-    """The sums of one provider, one model, or everything.
-
-    Attributes:
-        provider, model: whose they are; None for all.
-        requests: of everything: requests; of a provider or a model: calls to it.
-        answered, failed: how these ended.
-        absorbed: of everything: requests that were answered though somebody had failed before; of a provider: its
-            failures that nobody noticed, since another answered.
-        lost: requests that could not be recorded.
-        estimated: those whose tokens are estimated, as their backend told none.
-        cost: in the currency of the configured prices.
-        failures: how often each failure class came.
-        latency: of those that were answered.
-        first_delta: of streams, until the first meaningful delta.
-    """
-
-    provider: str | None = None
-    model: str | None = None
-    requests: int
-    answered: int
-    failed: int
-    absorbed: int
-    lost: int
-    prompt_tokens: int
-    completion_tokens: int
-    estimated: int
-    cost: float
-    failures: Mapping[str, int]
-    latency: Percentiles
-    first_delta: Percentiles
-
-
-@frozen(kw_only=True)
-class Statistics:
-    """The sums of a span of whole hours."""
-
-    since: datetime
-    until: datetime
-    total: Sums
-    rows: tuple[Sums, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -229,28 +173,24 @@ class History:
         """
         end = moment_of(until) or datetime.now(UTC)
         first, last = _hour(moment_of(since) or datetime.fromtimestamp(0, UTC)), _hour(end)
-        total, rows = Tally(), dict[tuple[str | None, str | None], Tally]()
         calls = provider is not None or model is not None  # of a part there are calls, of everything requests
         rollups = self._file.rollups
 
-        def tallies(subject: Subject) -> Iterator[Tally]:
-            if provider in (None, subject.provider) and model in (None, subject.model):
-                if calls:
-                    yield total
-                if by is not None:
-                    key = (subject.provider if "provider" in by else None, subject.model if "model" in by else None)
-                    yield rows.setdefault(key, Tally())
+        def group(its_provider: str, its_model: str) -> tuple[str | None, str | None] | None:
+            if provider not in (None, its_provider) or model not in (None, its_model):
+                return None
+            return its_provider if by and "provider" in by else None, its_model if by and "model" in by else None
 
-        if not calls:
-            rollups.join(first, last + HOUR, lambda _: (total,), overall=True)
-        if calls or by is not None:
-            rollups.join(first, last + HOUR, tallies)
+        rows = rollups.parts(first, last + HOUR, group) if calls or by is not None else {}
+        total = Tally() if calls else rollups.overall(first, last + HOUR)
+        for tally in rows.values() if calls else ():
+            total.join(tally)
         found = sorted(rows.items(), key=lambda row: (-row[1].requests, row[0][0] or "", row[0][1] or ""))
         return Statistics(
             since=moment(first),
             until=end,
-            total=_sums(total, provider, model),
-            rows=tuple(_sums(tally, *key) for key, tally in found),
+            total=Sums.of(total, provider, model),
+            rows=tuple(Sums.of(tally, *key) for key, tally in found) if by is not None else (),
         )
 
     def prune(self, older_than: When) -> int:
@@ -340,27 +280,3 @@ class History:
 def _hour(at: datetime) -> int:
     exact = milliseconds(at)
     return exact - exact % HOUR
-
-
-def _sums(tally: Tally, provider: str | None = None, model: str | None = None) -> Sums:
-    return Sums(
-        provider=provider,
-        model=model,
-        requests=tally.requests,
-        answered=tally.answered,
-        failed=tally.requests - tally.answered,
-        absorbed=tally.absorbed,
-        lost=tally.lost,
-        prompt_tokens=tally.prompt_tokens,
-        completion_tokens=tally.completion_tokens,
-        estimated=tally.estimated,
-        cost=tally.cost,
-        failures=dict(sorted(tally.failures.items(), key=lambda item: (-item[1], item[0]))),
-        latency=_percentiles(tally.latency.percentiles(_SHARES.values())),
-        first_delta=_percentiles(tally.first_delta.percentiles(_SHARES.values())),
-    )
-
-
-def _percentiles(values: Iterable[float | None]) -> Percentiles:
-    found: dict[str, Any] = dict(zip(_SHARES, values))
-    return Percentiles(**found)

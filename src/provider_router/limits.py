@@ -68,6 +68,7 @@ FLUSH_SECONDS: Final = 0.1  # longest time that what has been recorded waits for
 FLUSH_ROWS: Final = 500  # so many together are written at once
 QUEUE_ROWS: Final = 10_000  # so many wait at most for a slow disk; what comes then is lost, and counted
 LOCKED_SECONDS: Final = 10.0  # a batch is kept for so long while another process holds the file
+TROUBLE_OVER: Final = 60.0  # a trouble that has not come for so long is warned of anew
 SESSION_REUSE: Final = 1800.0  # a session's name means the same session until it was silent for so long
 HISTORY_DAYS: Final = 30  # requests are kept
 HISTORY_BYTES: Final = 1024**3  # of the history's file; beyond it the oldest requests go

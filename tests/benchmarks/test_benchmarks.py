@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
-    "parts", [["calls"], pytest.param(["starts", "many", "recovery", "peers"], marks=pytest.mark.soak)], ids="+".join
+    "parts",
+    [["calls"], pytest.param(["starts", "many", "recovery", "peers", "history"], marks=pytest.mark.soak)],
+    ids="+".join,
 )
 def test_the_quick_form_prints_a_row_of_figures_for_everything_that_is_compared(parts: list[str]) -> None:
     only = [word for part in parts for word in ("--only", part)]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from provider_router import Admin, home
 from provider_router.store import Store
 
@@ -88,3 +90,17 @@ def test_a_quick_check_finds_damaged_pages_too(prouter, admin: Admin) -> None:
         file.seek(8192)
         file.write(b"Z" * 20_000)
     assert 1 == prouter("db", "check", "--quick").exit_code
+
+
+@pytest.mark.posix
+def test_on_a_terminal_it_shows_what_a_backup_would_change_and_asks(dialogue, answer, admin: Admin) -> None:
+    admin.models.add("pelican-7b")
+    made = answer("db", "backup")["backup"]
+    admin.models.remove("pelican-7b")
+    for said, code, there in (("n", 0, False), ("", 130, False), ("y", 0, True)):
+        typed = dialogue("db", "restore", made)
+        assert "+ model pelican-7b" in typed.reads(f"Restore {made}? [y/N]: ")
+        typed.types(said) if said else typed.interrupts()
+        assert code == typed.ends()[0]
+        assert there == ("pelican-7b" in admin.models)
+    assert "restored, as change 3" in typed.stdout

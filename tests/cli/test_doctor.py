@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 import pytest
 
 from provider_router import Admin, doctor, home
-from provider_router.backends import Backend
+from provider_router.backends import EVERY_PATH, Backend, silent
 from provider_router.doctor import Verdict
 from provider_router.providers.plugins import Plugins
 
@@ -134,3 +135,37 @@ def test_a_declared_file_is_looked_at_in_place_of_the_database(prouter, tmp_path
     result = prouter("doctor", "-q", "--no-ask")
     assert 1 == result.exit_code
     assert f"× configuration: {declared}: " in result.stdout
+
+
+async def test_silent_providers_are_told_as_such_and_those_whose_turn_never_came_too(admin: Admin) -> None:
+    with Backend() as backend, closing(admin):
+        backend.script(silent(), path=EVERY_PATH)
+        with admin.atomic():
+            for number in range(100):  # three rounds of 32, and more
+                admin.providers.add(f"p{number:03}", type="openai-compatible", config={"baseURL": backend.base_url})
+        found = await doctor.examine(patience=0.3)
+    told = [one for one in found if one.check == "providers"]
+    assert 100 == len(told)
+    asked = [one for one in told if one.verdict is Verdict.PROBLEM]
+    assert {"silent for 300 ms"} == {one.what for one in asked}
+    assert len(asked) <= 96
+    unasked = [one for one in told if one.verdict is Verdict.WARNING]
+    assert {"not asked: the others took 900 ms"} == {one.what for one in unasked}
+    assert f"prouter test {unasked[0].subject}" == unasked[0].mend
+
+
+@pytest.mark.posix
+def test_secrets_that_hang_are_not_waited_for_one_after_the_other(admin: Admin) -> None:
+    with closing(admin):
+        for number in range(5):
+            config = {"baseURL": "http://localhost:9/v1", "apiKey": f"cmd:sleep 0.{5 + number}"}
+            admin.providers.add(f"p{number}", type="openai-compatible", config=config)
+    found = anyio.run(partial(doctor.examine, patience=0.1, ask=False))
+    hung = [one for one in found if one.check == "secrets" and "it was not there in time" in one.what]
+    assert 5 == len(hung)
+
+
+def test_a_setting_of_the_environment_that_cannot_be_read_is_told(prouter, desk: Backend, monkeypatch) -> None:
+    monkeypatch.setenv("PROUTER_ROUTING_MAX_WAIT", "pelican")
+    stdout = prouter("doctor", "-q").stdout
+    assert f"× configuration: {home.database_path()}: PROUTER_ROUTING_MAX_WAIT: 'pelican' is no duration" in stdout

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from provider_router import Admin, Router
+from provider_router import Admin, Router, home
 from provider_router.backends import Backend, status
 
 Prouter = Callable[..., Any]
@@ -129,12 +129,15 @@ def test_status_says_what_cannot_be_recorded(prouter: Prouter, answer: Answer, a
 
 
 def test_an_old_configuration_is_asked_for_its_plan(prouter: Prouter, admin: Admin, asked: list[str]) -> None:
+    admin.providers.edit("loft", config={"apiKey": "sk-long-gone"})
     admin.providers.disable("desk")
-    result = prouter("history", "show", asked[0], "--with-config", str(admin.revision))
-    if hasattr(admin, "changes"):
-        assert re.search("desk +qwen3 +skipped +disabled", result.stdout)
-    else:
-        assert 2 == result.exit_code
+    then = admin.revision
+    admin.providers.edit("loft", config={"apiKey": None})
+    for entry in admin.secrets.list():
+        admin.secrets.remove(entry.reference, for_good=True)
+    result = prouter("history", "show", asked[0], "--with-config", str(then))
+    assert re.search("1 +loft +qwen3 +ready", result.stdout)
+    assert re.search("- +desk +qwen3 +skipped +disabled", result.stdout)
 
 
 @contextmanager
@@ -167,7 +170,30 @@ def test_a_terminal_gets_bars_and_is_asked(dialogue: Any, asked: list[str]) -> N
         del os.environ["PYTHONIOENCODING"]
     assert 0 == code
     assert "█" in text
-    talk = dialogue("history", "clear")
-    talk.reads("statistics? [y/N]:")
-    talk.types("n")
-    assert 130 == talk.ends()[0]
+
+
+def test_a_damaged_history_is_told_with_what_to_do_and_harms_nothing_else(prouter: Prouter, desk: Backend) -> None:
+    assert 0 == prouter("chat", "hi").exit_code
+    path = home.history_path(home.database_path())
+    path.write_bytes(b"no database" * 1000)
+    for command in (("history",), ("history", "show", "req_0123"), ("history", "clear", "--yes"), ("stats",)):
+        result = prouter(*command)
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert f"Error: {path} is no SQLite database" in result.stderr
+        assert "move it away, and a new one is begun" in result.stderr
+        assert "--db" not in result.stderr
+    assert "Nothing can be recorded now: " in prouter("status", "--no-check").stderr
+    said = prouter("chat", "hi")
+    assert (0, "It is the pelican.\n") == (said.exit_code, said.stdout)
+    path.unlink()
+    assert "Nothing has been recorded yet" in prouter("history").stderr
+
+
+@pytest.mark.posix
+def test_on_a_terminal_clearing_is_asked_about(dialogue: Any, prouter: Prouter, asked: list[str]) -> None:
+    for said, left in (("n", 3), ("y", 0)):
+        typed = dialogue("history", "clear")
+        typed.reads("Remove the whole history, with its statistics? [y/N]: ")
+        typed.types(said)
+        assert 0 == typed.ends()[0]
+        assert left == len(json.loads(prouter("history", "--json").stdout))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from provider_router import Admin
+from provider_router import Admin, home
 from provider_router.backends import Backend
 
 KEY = "sk-c4nary5d1c0ffee"
@@ -112,3 +116,40 @@ def test_a_provider_without_its_secret_is_shown_by_status(prouter: Prouter, keye
     result = prouter("status", "--no-check")
     assert "no-secret, option headers: the environment variable NOT_SET is not set" in result.stdout
     assert "no secret, option headers" in prouter("plan").stdout
+
+
+def test_what_a_kill_in_the_midst_of_a_change_has_left_with_the_keeper_is_named(
+    prouter: Prouter, keyed: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOT_SET", "pelicans")
+    killed = """
+        import os
+        from provider_router import Admin
+        with Admin() as admin, admin.atomic():
+            admin.providers.add("loft", type="lm-studio", config={"baseURL": "http://localhost:9", "apiKey": "sk-1"})
+            os._exit(9)
+    """
+    assert 9 == subprocess.run([sys.executable, "-c", textwrap.dedent(killed)], timeout=60).returncode
+    assert "loft" not in keyed.providers
+    result = prouter("secrets", "check")
+    found = re.search(
+        r"^secret:(\w+) of loft/apiKey is kept by file, and nothing here refers to it. If no other configuration needs "
+        r"it: prouter secrets remove (secret:\w+)$",
+        result.stderr,
+        re.MULTILINE,
+    )
+    assert 0 == result.exit_code
+    assert found is not None
+    told = prouter("doctor", "-q", "--no-ask").stdout
+    assert f"! secrets: loft/apiKey: secret:{found[1]} is kept, and nothing here refers to it" in told
+    assert 0 == prouter("secrets", "remove", found[2]).exit_code
+    assert "" == prouter("secrets", "check").stderr
+    assert "All is well." in prouter("doctor", "-q", "--no-ask").stdout
+
+
+def test_a_keeper_that_cannot_be_read_is_told_with_each_secret(prouter: Prouter, keyed: Admin) -> None:
+    home.secrets_path().write_text("no ledger")
+    result = prouter("secrets", "check")
+    assert 1 == result.exit_code
+    assert re.search(r"desk/apiKey +secret:\w+ +unreadable +.*secrets.json is damaged", result.stdout)
+    assert "× secrets: desk/apiKey: secret:" in prouter("doctor", "--no-ask").stdout

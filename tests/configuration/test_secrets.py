@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -172,6 +174,34 @@ def test_a_change_that_fails_leaves_nothing_sealed(admin: Admin, desk: str) -> N
         admin.providers.edit(desk, config={"apiKey": KEY})
         raise ZeroDivisionError
     assert admin.secrets.list() == ()
+
+
+@pytest.mark.usefixtures("sealing")
+def test_a_rollback_takes_the_sealed_secrets_out_of_the_bin_and_puts_the_others_there(admin: Admin, desk: str) -> None:
+    def sealed() -> dict[str, str]:
+        """What the rows hold, by id: no rollback seals anything anew."""
+        with closing(sqlite3.connect(admin.path)) as raw:
+            return dict(raw.execute("SELECT id, token FROM sealed_secrets").fetchall())
+
+    admin.settings.set("secrets.keeper", "sealed")
+    admin.providers.edit(desk, config={"apiKey": KEY})
+    then = admin.revision
+    admin.providers.edit(desk, config={"apiKey": "another", "headers": {"X-A": "a header"}})
+    now, rows = admin.revision, sealed()
+    with pytest.raises(ZeroDivisionError), admin.atomic():
+        admin.changes.rollback(then)
+        raise ZeroDivisionError
+    in_use, binned = ("desk/apiKey", "sealed", "used"), ("desk/apiKey", "sealed", "bin")
+    header = ("desk/headers.X-A", "sealed", "used")
+    assert (states(admin), sealed()) == ([in_use, header, binned], rows)
+    admin.changes.rollback(then)
+    assert admin.providers.config(desk).build_config().api_key == Secret(KEY)
+    assert states(admin)[0] == in_use
+    assert sorted(states(admin)[1:]) == [binned, ("desk/headers.X-A", "sealed", "bin")]
+    admin.changes.rollback(now)
+    assert admin.providers.config(desk).build_config().api_key == Secret("another")
+    assert (states(admin), sealed()) == ([in_use, header, binned], rows)
+    assert {check.state for check in admin.secrets.check()} == {"ok"}
 
 
 def test_without_the_key_nothing_is_sealed_and_nothing_is_changed(admin: Admin, desk: str) -> None:

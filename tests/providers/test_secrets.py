@@ -20,7 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider_router.errors import ConfigError, MissingSecret
-from provider_router.providers.secrets import FileKeeper, Reference, Secret, mask_text, parse_reference, resolve
+from provider_router.providers.secrets import (
+    FileKeeper,
+    Reference,
+    Secret,
+    mask_text,
+    parse_reference,
+    resolve,
+    side_by_side,
+)
 
 KEY = "sk-live/0123456789+äß\"x'"
 DAY = 24 * 3600.0
@@ -476,3 +484,30 @@ def test_a_writer_that_holds_on_is_not_waited_for_without_end(tmp_path: Path) ->
         done.set()
         holder.join()
     assert keeper.ids() == ()
+
+
+def test_what_takes_long_is_fetched_side_by_side_and_each_once() -> None:
+    together = threading.Barrier(3)  # which nobody passes alone
+    asked = [Reference("cmd", name) for name in ("one", "two", "three", "one")]
+
+    def fetch(reference: Reference) -> str:
+        together.wait(30)
+        return reference.place
+
+    found = side_by_side(asked, fetch, time_limit=None)
+    assert ["one", "two", "three"] == [found[reference].result() for reference in asked[:3]]
+
+
+def test_what_is_not_there_in_time_is_an_error_and_nobody_waits_for_it() -> None:
+    come = threading.Event()
+
+    def fetch(reference: Reference) -> None:
+        if reference.place == "late":
+            come.wait(30)
+
+    late, soon = Reference("cmd", "late"), Reference("cmd", "soon")
+    found = side_by_side([soon, late], fetch, time_limit=0.1)
+    come.set()
+    assert found[soon].result() is None
+    with pytest.raises(ConfigError, match="not there in time"):
+        found[late].result()

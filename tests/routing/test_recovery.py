@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -288,3 +289,18 @@ async def test_moving_a_borrower_from_afar_takes_the_login_away_from_it(lender: 
             afar.providers.edit("mine", config={"token": "a token of its own"})
             assert [each.state for each in await router.health()] == ["ready"]
             assert router.registry.get("mine").config.token == Secret("a token of its own")
+
+
+@pytest.mark.posix
+async def test_commands_of_several_providers_are_run_side_by_side(
+    admin: Admin, desk: Backend, plugins: Plugins, clock: Clock, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # neither who reads it nor who writes to it gets on without the other
+    admin.providers.edit("desk", config={"apiKey": f"cmd:cat {pipe}"})
+    admin.providers.add("loft", type="quick", config={"baseURL": desk.base_url})
+    key = tmp_path / "example.key"
+    key.write_text("sk-pelican")
+    admin.providers.config("loft").set("headers", {"X-Key": f"cmd:sh -c 'tee {pipe} < {key}'"})
+    async with AsyncRouter(admin.path, plugins=plugins, clock=clock) as router:
+        assert ["ready", "ready"] == [each.state for each in await router.health()]

@@ -53,9 +53,15 @@ def test_several_percentiles_are_those_that_each_would_be_alone(durations: list[
 @given(DURATIONS)
 def test_a_blob_gives_the_same_histogram_back(durations: list[float]) -> None:
     histogram = Histogram.of(durations)
-    assert histogram == Histogram.read(histogram.blob())
+    assert histogram == Histogram.read([histogram.blob()])
     assert len(durations) == len(histogram)
 
 
+@given(st.lists(DURATIONS, max_size=4))
+def test_blobs_are_read_together_as_if_all_had_been_counted_at_once(parts: list[list[float]]) -> None:
+    together = Histogram.read(Histogram.of(part).blob() for part in parts)
+    assert Histogram.of(each for part in parts for each in part) == together
+
+
 def test_nothing_counted_has_no_percentiles() -> None:
-    assert [None, None] == Histogram.read(None).percentiles([0.5, 0.99])
+    assert [None, None] == Histogram.read([]).percentiles([0.5, 0.99])

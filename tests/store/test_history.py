@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +23,6 @@ from provider_router.store import History
 from provider_router.store.connection import Connection
 from provider_router.store.histogram import Histogram
 from provider_router.store.history_schema import HISTORY
-from provider_router.store.migrations import Schema
 from provider_router.store.requests import AttemptLine, RequestLine, moment
 from provider_router.store.rollups import HOUR, Subject, Tally
 from provider_router.store.trails import Filter
@@ -72,10 +75,14 @@ def line(number: int = 0, **fields: Any) -> RequestLine:
 
 
 def sums(history: History, *, overall: bool = False) -> dict[Subject, Tally]:
-    """Every sum that there is."""
+    """The sums of each hour in which a test may have been."""
     found: dict[Subject, Tally] = {}
-    history.rollups.join(0, 2 * NOW, lambda key: (found.setdefault(key, Tally()),), overall=overall)
-    return found
+    for hour in range(NOW, NOW + 6 * HOUR, HOUR):
+        if overall:
+            found[Subject(hour)] = history.rollups.overall(hour, hour + HOUR)
+        else:
+            found |= history.rollups.parts(hour, hour + HOUR, partial(Subject, hour))
+    return {subject: tally for subject, tally in found.items() if tally != Tally()}
 
 
 @pytest.fixture
@@ -256,6 +263,71 @@ def test_the_sums_are_the_same_however_the_requests_came_in_batches(
             assert len(lines) == sums(one, overall=True).get(Subject(NOW), Tally()).requests
 
 
+SOME = st.none() | st.integers(0, 1000).map(lambda number: number / 8)
+ATTEMPTS = st.builds(
+    attempt,
+    failure=st.none() | st.just("server"),
+    status=st.none() | st.just(500),
+    detail=st.none() | st.just("HTTP 500"),
+    first_delta=SOME,
+    retry_after=SOME,
+    prompt_tokens=st.none() | st.integers(0, 9),
+    estimated=st.booleans(),
+    cost=SOME,
+)
+LINES = st.fixed_dictionaries(
+    {
+        "session": st.none() | st.just("s"),
+        "stream": st.booleans(),
+        "provider": st.none() | st.just("desk"),
+        "failure": st.none() | st.just("server"),
+        "error": st.none() | st.just("it broke"),
+        "finish_reason": st.none() | st.just("stop"),
+        "prompt_tokens": st.none() | st.integers(0, 9),
+        "first_delta": SOME,
+        "cost": SOME,
+        "attempts": st.lists(ATTEMPTS, max_size=3),
+    }
+)
+
+
+@settings(max_examples=10)  # each makes a file
+@given(st.lists(LINES, max_size=12))
+def test_whatever_is_unknown_of_some_requests_of_a_batch_the_others_keep_what_is_known(batch: list[Any]) -> None:
+    lines = [line(number, **fields) for number, fields in enumerate(batch)]
+    with TemporaryDirectory() as folder, History.open(Path(folder) / "h.db") as history:
+        history.record(lines, now=NOW)
+        found = history.trails.list(Filter(after=0), limit=100)
+    names = (
+        "session",
+        "stream",
+        "provider",
+        "failure",
+        "error",
+        "finish_reason",
+        "prompt_tokens",
+        "first_delta",
+        "cost",
+    )
+    assert [[getattr(each, name) for name in names] for each in lines] == [
+        [getattr(each, name) for name in names] for each in found
+    ]
+    names = (
+        "provider",
+        "model",
+        "failure",
+        "status",
+        "first_delta",
+        "retry_after",
+        "prompt_tokens",
+        "estimated",
+        "cost",
+    )
+    assert [[[getattr(one, name) for name in names] for one in each.attempts] for each in lines] == [
+        [[getattr(one, name) for name in names] for one in each.attempts] for each in found
+    ]
+
+
 def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, tmp_path: Path) -> None:
     many = PRUNE_ROWS + 10
     history.record([line(n, session="old", request_body="{}") for n in range(many)], now=NOW)
@@ -299,20 +371,46 @@ def test_sessions_of_which_nothing_is_left_go_and_old_sums_too(history: History)
     assert {} == sums(history, overall=True)
 
 
-def test_a_history_of_the_first_schema_is_brought_up_with_its_notes(tmp_path: Path) -> None:
+OPEN = """
+import sys
+from pathlib import Path
+from provider_router.store import History
+print("ready", flush=True)
+sys.stdin.readline()
+with History.open(Path(sys.argv[1])) as history:
+    print(*[note.process for note in history.notes.others("me", now=0)])
+"""
+
+
+@pytest.mark.no_cover
+def test_a_history_of_the_first_schema_is_brought_up_by_several_processes_at_once_with_its_notes(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "router.history.db"
-    first = Schema(name=HISTORY.name, application_id=HISTORY.application_id, steps=HISTORY.steps[:1])
-    old = Connection(path, schema=first, read_only=False, busy_timeout=1.0)
+    old = Connection(path, schema=evolve(HISTORY, steps=HISTORY.steps[:1]), read_only=False, busy_timeout=1.0)
     old.insert(
         "health_notes",
         {"process": "p", "scope": "endpoint", "subject": "s", "state": "open", "reason": "", "until": NOW, "at": 1},
     )
     old.close()
+    command = [sys.executable, "-c", OPEN, str(path)]
+    programs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for program in programs:
+        assert program.stdout is not None
+        assert "ready\n" == program.stdout.readline()
+    assert ["p\n"] * 3 == [program.communicate("go\n", timeout=60)[0] for program in programs]
     with History.open(path) as history:
         history.record([line(1)], now=NOW)
         assert [1] == ids(history)
-        assert ["p"] == [note.process for note in history.notes.others("me", now=0)]
     assert 1 == len(list(tmp_path.glob("*before-m002*")))
+
+
+def test_a_file_says_whether_it_can_be_written_now(tmp_path: Path) -> None:
+    path = tmp_path / "router.history.db"
+    with History.open(path) as history:
+        assert "" == history.trouble
+    with History.open(path, read_only=True) as history:
+        assert "attempt to write a readonly database" in history.trouble
 
 
 def test_a_disk_that_is_full_keeps_nothing_of_a_batch_and_all_that_was_before(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def rollback(terminal: Terminal, *, number: int, dry_run: bool, yes: bool) -> No
                 raise click.UsageError("say --yes to go back, or --dry-run to see what would be")
             terminal.note(differences_text(planned.differences))
             if not terminal.confirm(f"Go back to change {number}?", default=False):
-                raise click.Abort
+                terminal.note("Nothing was changed.")
+                return
         done = planned if dry_run else admin.changes.rollback(number, expected=newest)
     value = {
         "rolled_back_to": number,

@@ -114,7 +114,8 @@ def restore(terminal: Terminal, *, file: Path | None, with_history: bool, dry_ru
                 raise click.UsageError("say --yes to restore it, or --dry-run to see what would be")
             terminal.note(_announced(planned, shown))
             if not terminal.confirm(f"Restore {file}?", default=False):
-                raise click.Abort
+                terminal.note("Nothing was restored.")
+                return
         done = planned
         if not dry_run:
             done = admin.restore(file, with_history=with_history, expected=planned.revision)

@@ -269,4 +269,5 @@ def _sure(terminal: Terminal, question: str, *, yes: bool) -> None:
     if not terminal.interactive:
         raise click.UsageError("nobody is there to be asked: say --yes")
     if not terminal.confirm(question, default=False):
-        raise click.Abort
+        terminal.note("Nothing was removed.")
+        click.get_current_context().exit()

@@ -46,16 +46,22 @@ def list_secrets(terminal: Terminal, *, only_bin: bool) -> None:
 def check(terminal: Terminal) -> None:
     """Fetch every secret that a provider or a login refers to. The exit code is 1 if one cannot be had.
 
-    Commands are run, the keyring is asked; the values are thrown away.
+    Commands are run, the keyring is asked; the values are thrown away. What is kept, and nothing refers to, is named.
     """
     with terminal.admin() as admin:
         checks = admin.secrets.check()
+        unused = admin.secrets.unused()
         warning = admin.secrets.warning()
     cells = [[one.owner, one.reference, one.state, one.problem] for one in checks]
     if checks or terminal.json:
         terminal.result(checks, table(cells, ("owner", "reference", "state", "what is wrong, and what to do")))
     else:
         terminal.note("Nothing refers to a secret.")
+    for entry in unused:
+        terminal.note(
+            f"{entry.reference} of {entry.owner} is kept by {entry.keeper}, and nothing here refers to it. If no other "
+            f"configuration needs it: prouter secrets remove {entry.reference}"
+        )
     if warning:
         terminal.note(warning)
     if not all(one.state == "ok" for one in checks):

@@ -10,7 +10,7 @@ from provider_router.cli.history import looking_back, span_options, when_text
 from provider_router.cli.terminal import Terminal, json_option, table
 
 if TYPE_CHECKING:
-    from provider_router.history import Statistics
+    from provider_router.statistics import Statistics
 
 _BAR: Final = 12  # letters of the longest
 

@@ -15,7 +15,7 @@ from provider_router.configuration.times import with_times_of
 from provider_router.configuration.transfer import parse_document
 from provider_router.errors import ConfigError, InvalidConfig
 from provider_router.providers.plugins import Plugins
-from provider_router.store import Configuration, configuration_of, records_of
+from provider_router.store import Configuration, Store, configuration_of, records_of
 
 Stamp: TypeAlias = tuple[int, ...]
 
@@ -114,3 +114,37 @@ def _renewed(before: Configuration, now: Configuration) -> frozenset[str]:
         or before.options.get(each) != now.options.get(each)
         or before.links.get(each) != now.links.get(each)
     )
+
+
+class DeclaredStore:
+    """What a declarative file says, to be read like a database; made anew when the file has changed."""
+
+    def __init__(self, path: Path, plugins: Callable[[], Plugins]) -> None:
+        self._declared = Declared(path, plugins=plugins)
+        self._held: Configuration | None = None
+        self._store: Store | None = None
+        self._former: Store | None = None  # another thread may be reading it still
+        self._reading = threading.Lock()
+
+    def store(self) -> Store:
+        """The file as it is now.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        with self._reading:
+            if self._held is None or self._store is None or self._declared.moved(self._held):
+                self._held = self._declared.read()
+                if self._former is not None:
+                    self._former.close()
+                self._former = self._store
+                self._store = Store.of(self._held, self._declared.path)
+            return self._store
+
+    def close(self) -> None:
+        """Close what was made of it."""
+        with self._reading:
+            for store in (self._store, self._former):
+                if store is not None:
+                    store.close()
+            self._store = self._former = None

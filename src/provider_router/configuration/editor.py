@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,6 @@ from provider_router.errors import ConfigError, DeclaredConfig, StoreError
 from provider_router.providers.secrets import Keepers, Secret, parse_reference
 from provider_router.store import (
     ChangeRecord,
-    Configuration,
     Json,
     Kept,
     LinkRecord,
@@ -32,6 +31,7 @@ from provider_router.store import (
 )
 
 if TYPE_CHECKING:
+    from provider_router.configuration.declared import DeclaredStore
     from provider_router.providers.plugins import Plugins
 
 log = logging.getLogger("provider_router")
@@ -60,7 +60,11 @@ class Editor:
         self._store: Store | None = None
         self._keeper: tuple[Store, Keepers] | None = None
         self._purged_at: float | None = None
-        self._declared = _DeclaredStore(declared, lambda: self.plugins) if declared else None
+        self._declared: DeclaredStore | None = None
+        if declared is not None:
+            from provider_router.configuration.declared import DeclaredStore
+
+            self._declared = DeclaredStore(declared, lambda: self.plugins)
         self._forget_threads()
 
     def _forget_threads(self) -> None:
@@ -173,36 +177,6 @@ class Editor:
         if self._store is not None:
             self._store.close()
         self._store = None
-
-
-class _DeclaredStore:
-    """What a declarative file says, to be read like a database; made anew when the file has changed."""
-
-    def __init__(self, path: Path, plugins: Callable[[], Plugins]) -> None:
-        from provider_router.configuration.declared import Declared
-
-        self._declared = Declared(path, plugins=plugins)
-        self._held: Configuration | None = None
-        self._store: Store | None = None
-        self._former: Store | None = None  # another thread may be reading it still
-        self._reading = threading.Lock()
-
-    def store(self) -> Store:
-        with self._reading:
-            if self._held is None or self._store is None or self._declared.moved(self._held):
-                self._held = self._declared.read()
-                if self._former is not None:
-                    self._former.close()
-                self._former = self._store
-                self._store = Store.of(self._held, self._declared.path)
-            return self._store
-
-    def close(self) -> None:
-        with self._reading:
-            for store in (self._store, self._former):
-                if store is not None:
-                    store.close()
-            self._store = self._former = None
 
 
 @define(eq=False)

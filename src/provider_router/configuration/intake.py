@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from attrs import evolve
 
 from provider_router.configuration.document import VERSION
 from provider_router.configuration.draft import Draft, outside_names, reference_problems, split_part
-from provider_router.configuration.link_terms import LIMITS, checked_limits, link_problems, signed
-from provider_router.configuration.models import circle_problem, model_problems, unknown_model, words_of
-from provider_router.configuration.names import model_id_problems, near_miss, provider_id_problems
+from provider_router.configuration.models import circle_problem, unknown_model
+from provider_router.configuration.names import model_id_problems, provider_id_problems
 from provider_router.configuration.options import EditedConfig, Keep, drafted_options
 from provider_router.configuration.providers import provider_problems
-from provider_router.configuration.settings import ACTIVE_PROVIDER, SETTINGS
+from provider_router.configuration.reading import LINK, link_of, model_of, moment_of, settings_of
 from provider_router.configuration.tables import Tables
 from provider_router.configuration.times import same_but_times, with_times_of
-from provider_router.configuration.toml import toml_key
 from provider_router.errors import InvalidConfig, UnknownProviderType
 from provider_router.providers.config import MASKS, Config, describe_config
 from provider_router.providers.plugins import Plugins
@@ -30,7 +27,6 @@ from provider_router.store import (
     LinkRecord,
     ModelRecord,
     ProviderRecord,
-    SettingRecord,
     key_of,
     records_of,
 )
@@ -39,18 +35,6 @@ LookUp: TypeAlias = Callable[[str], Secret | None]
 
 _PARTS: Final = ("version", "settings", "models", "providers", "credentials")
 _PROVIDER: Final = ("name", "type", "enabled", "priority", "description", "config", "models")
-_MODEL: Final = ("name", "description", "capabilities", "aliasOf", "fallbacks", "zone")
-_LINK: Final = (
-    "default",
-    "remoteName",
-    "weight",
-    "contextLength",
-    "capabilities",
-    "parameters",
-    "inputPrice",
-    "outputPrice",
-    "maxParallel",
-)
 _LOGIN: Final = ("token", "cookies", "expiresAt")
 _IN_CLEAR: Final = (
     "holds the secret itself, and a file like this is copied and shared: "
@@ -158,17 +142,7 @@ class Intake:
     # ------------------------------------------------------------------------------------------------------- models
 
     def _model(self, id: str, table: object) -> None:
-        path = ("models", id)
-        fields = {_field(name): value for name, value in self._tables.fields(table, _MODEL, path).items()}
-        for name in ("capabilities", "fallbacks"):
-            if name in fields and fields[name] is not None:
-                fields[name] = words_of(self._tables.texts(fields[name], path, name))
-        if fields.get("fallbacks", ()) is None:
-            fields["fallbacks"] = ()
-        old = self._of(ModelRecord).get(id)
-        record = evolve(old, **fields) if old else ModelRecord(id=id, **{"name": id, **fields})
-        self._tables.tell_all(path, model_problems(record))
-        self._put(record)
+        self._put(model_of(self._tables, id, table, self._of(ModelRecord).get(id)))
 
     # ---------------------------------------------------------------------------------------------------- providers
 
@@ -260,7 +234,7 @@ class Intake:
             given = {name: {} for name in self._tables.texts(given, path[:-1], "models")}
         defaults: list[str] = []
         for model, table in self._tables.table(given, path).items():
-            link = self._link(provider, model, self._tables.fields(table, (*_LINK, *LIMITS), (*path, model)))
+            link = self._link(provider, model, self._tables.fields(table, LINK, (*path, model)))
             if link.default is True:
                 defaults.append(model)
         if len(defaults) > 1:
@@ -274,43 +248,16 @@ class Intake:
         if model not in self._of(ModelRecord):
             self._tables.tell_all(path, model_id_problems(model, field="model"))
             self._put(ModelRecord(id=model, name=model))
-        limits: dict[str, object] = {name: fields.pop(name) for name in LIMITS if name in fields}
-        values = {_field(name): value for name, value in fields.items()}
-        if "capabilities" in values:
-            values["capabilities"] = signed(self._tables.texts(values["capabilities"], path, "capabilities"))
-        if not isinstance(values.get("parameters", {}), Mapping):
-            self._tables.tell(path, "parameters", "has to be a table: parameters = { top_k = 40 }")
-            del values["parameters"]
         old = next((link for link in self._present.links.get(provider, ()) if link.model_id == model), None)
-        link = evolve(old, **values) if old else LinkRecord(provider_id=provider, model_id=model, **values)
-        self._tables.tell_all(path, link_problems(link))
-        try:
-            extra = {**link.extra, **checked_limits(limits)}
-            link = evolve(link, extra={name: value for name, value in extra.items() if value is not None})
-        except InvalidConfig as error:
-            self._tables.tell_all(path, error.problems)
+        link = link_of(self._tables, path, fields, old or LinkRecord(provider_id=provider, model_id=model))
         self._put(link)
         return link
 
     # --------------------------------------------------------------------------------------- settings, credentials
 
     def _settings(self, given: Mapping[str, object]) -> None:
-        for key, value in _flat(given):
-            info = SETTINGS.get(key)
-            if info is None:
-                self._tables.tell(("settings",), toml_key(key), f"there is no such setting; {near_miss(key, SETTINGS)}")
-                continue
-            try:
-                parsed = info.parse(value)
-            except ValueError as error:
-                self._tables.tell(("settings",), toml_key(key), str(error))
-                continue
-            providers = self._of(ProviderRecord)
-            if key == ACTIVE_PROVIDER and parsed not in providers:
-                self._tables.tell(
-                    ("settings",), key, f"there is no provider {parsed!r}; {near_miss(str(parsed), providers)}"
-                )
-            self._put(SettingRecord(key=key, value=parsed))
+        for record in settings_of(self._tables, given, self._of(ProviderRecord)):
+            self._put(record)
 
     def _credentials(self, table: object) -> None:
         path = ("credentials",)
@@ -327,16 +274,8 @@ class Intake:
             else:
                 self._tables.tell_all(path, (f"{name}: {problem}" for problem in reference_problems(value, local=True)))
                 fields[name] = self._same_secret(value, before)
-        if (until := fields.get("expiresAt")) is not None:
-            try:
-                until = until if isinstance(until, datetime) else datetime.fromisoformat(until)
-                if until.tzinfo is None:
-                    raise ValueError("no time zone")
-                fields["expiresAt"] = until.replace(microsecond=until.microsecond // 1000 * 1000)
-            except (TypeError, ValueError):
-                self._tables.tell(
-                    path, "expiresAt", "has to be a time with a time zone, such as 2027-01-31T12:00:00+00:00"
-                )
+        if fields.get("expiresAt") is not None:
+            fields["expiresAt"] = moment_of(self._tables, path, "expiresAt", fields["expiresAt"])
         if not any(label.startswith("credentials/") for label in self.left_out):
             self._login = fields
 
@@ -362,17 +301,3 @@ class Intake:
 
     def _of(self, cls: type[Any]) -> dict[str, Any]:
         return {" ".join(key[1:]): record for key, record in self._records.items() if type(record) is cls}
-
-
-def _field(name: str) -> str:
-    """`aliasOf` → `alias_of`."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
-def _flat(given: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """`{"routing": {"maxWait": "30s"}}` is `{"routing.maxWait": "30s"}`: TOML's dotted keys make tables."""
-    for key, value in given.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

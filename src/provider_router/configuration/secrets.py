@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -13,10 +13,17 @@ from provider_router.configuration.editor import Editor
 from provider_router.configuration.settings import Settings
 from provider_router.errors import ConfigError, MissingSecret, StoreError
 from provider_router.providers.config import describe_config, fetch_secret
-from provider_router.providers.secrets import Keepers, Kept, Moved, Reference, Secret, parse_reference, resolve
+from provider_router.providers.secrets import (
+    Keepers,
+    Kept,
+    Moved,
+    Reference,
+    Secret,
+    parse_reference,
+    resolve,
+    side_by_side,
+)
 from provider_router.store import KEEPER_SETTING, OptionRecord, Rotated, new_key
-
-_AT_ONCE: Final = 8  # commands and the keyring may take seconds each
 
 SecretState: TypeAlias = Literal["used", "unused", "bin", "missing"]
 
@@ -26,11 +33,6 @@ _PLACES: Final[Mapping[str, str]] = {
     "keyring": "the system's keyring",
     "cmd": "what the command prints",
 }
-
-_TOO_LATE: Final[tuple[Literal["unreadable"], str]] = (
-    "unreadable",
-    "it was not there in time; does it wait for somebody?",
-)
 
 
 @frozen(kw_only=True)
@@ -117,20 +119,30 @@ class Secrets:
         Args:
             time_limit: longest wait for all of them, in seconds; those that are not there by then are unreadable.
         """
-        uses = self._uses()
-        references = list(dict.fromkeys(reference for _, reference in uses))
-        keepers = self._keepers
-        pool = ThreadPoolExecutor(_AT_ONCE)
-        try:
-            asked = {one: pool.submit(_checked, one, keepers) for one in references}
-            done, _ = wait(asked.values(), timeout=time_limit)
-            found = {one: future.result() if future in done else _TOO_LATE for one, future in asked.items()}
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        uses, keepers = self._uses(), self._keepers
+
+        def fetch(reference: Reference) -> Secret:
+            return fetch_secret(str(reference), lambda one: resolve(one, keeper=keepers))
+
+        found = {
+            reference: _outcome(future)
+            for reference, future in side_by_side((one for _, one in uses), fetch, time_limit=time_limit).items()
+        }
         return tuple(
             SecretCheck(owner=owner, reference=reference.shown, state=found[reference][0], problem=found[reference][1])
             for owner, reference in uses
         )
+
+    def unused(self) -> tuple[SecretEntry, ...]:
+        """What is kept, not in the bin, and nothing in this configuration refers to.
+
+        A process that was killed in the midst of a change leaves such a secret. So do other configurations that share
+        the keeper: their secrets are in use there. Nothing is told where a keeper cannot be asked: `check` says that.
+        """
+        try:
+            return tuple(entry for entry in self.list() if entry.state == "unused")
+        except (ConfigError, StoreError):
+            return ()
 
     def warning(self) -> str | None:
         """What is to be said of the keepers: that others can read a file of theirs."""
@@ -272,12 +284,9 @@ class Secrets:
         return mine
 
 
-def _checked(reference: Reference, keepers: Keepers) -> tuple[Literal["ok", "missing", "unreadable"], str]:
-    def look_up(reference: Reference) -> Secret:
-        return resolve(reference, keeper=keepers)
-
+def _outcome(fetched: Future[Secret]) -> tuple[Literal["ok", "missing", "unreadable"], str]:
     try:
-        fetch_secret(str(reference), look_up)
+        fetched.result()
     except MissingSecret as error:
         return "missing", str(error)
     except (ConfigError, StoreError) as error:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ class HistoryWriter:
         share_health: whether health notes are exchanged.
         every: seconds between two readings of the others' notes.
         wall: seconds since 1970.
+        clock: seconds that only go forward.
         open: opens the file.
 
     Attributes:
@@ -50,12 +52,14 @@ class HistoryWriter:
         share_health: bool = True,
         every: float = numbers.NOTES_EVERY,
         wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         open: Callable[[Path], History] = History.open,
     ) -> None:
         self.notes = NoteExchange(self._rouse)
         self.settings = HistorySettings()
         self.bodies = self.settings.bodies
         self.wall = wall
+        self._clock = clock
         self._path = path
         self._share_health = share_health
         self._every = every
@@ -78,6 +82,7 @@ class HistoryWriter:
         self._dropped = 0  # lost in the thread
         self._told = 0  # lost, and counted in the file's sums
         self._trouble = ""
+        self._troubled_at: dict[str, float] = {}  # the last time that each came
 
     # On the event loop
 
@@ -180,19 +185,17 @@ class HistoryWriter:
                 self._write()
             if self._lost > self._told:
                 self._write()
-            if self._share_health and (self.notes.waiting or time.monotonic() >= self._exchange_at or self._closed):
-                self._exchange_at = time.monotonic() + self._every
+            if self._share_health and (self.notes.waiting or self._clock() >= self._exchange_at or self._closed):
+                self._exchange_at = self._clock() + self._every
                 self.notes.exchange(self._opened(), now=self._now())
-            if time.monotonic() >= self._prune_at and self._history is not None and not self._closed:
+            if self._clock() >= self._prune_at and self._history is not None and not self._closed:
                 self._prune(self._history)
             if self._lost == self._told:  # else the file has not been written since
                 self._trouble = ""
         except StoreError as error:
             self._close_file()
             self._pruning = False
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                log.warning("the history is not written: %s", error)
+            self._warn(str(error))
             if not self._keeps_trying(error):
                 self._forget(len(self._held))
         except Exception:  # a fault of ours must not end the thread: notes are to be exchanged
@@ -200,10 +203,18 @@ class HistoryWriter:
             self._forget(len(self._held))
             log.exception("the history is not written")
 
+    def _warn(self, trouble: str) -> None:
+        """Tell of a trouble as it begins."""
+        self._trouble, now = trouble, self._clock()
+        # It is not over with the first batch that is written: on a full disk a small one finds room now and then.
+        if now >= self._troubled_at.get(trouble, -inf) + numbers.TROUBLE_OVER:
+            log.warning("the history is not written: %s", trouble)
+        self._troubled_at[trouble] = now
+
     def _work_out(self) -> None:
         """Bring what waits into the form in which it is kept; less than a batch at a time."""
         if not self._held:
-            self._held_since = time.monotonic()
+            self._held_since = self._clock()
         while self._queue and len(self._held) < numbers.FLUSH_ROWS:
             entry = self._queue.popleft()
             try:
@@ -236,7 +247,7 @@ class HistoryWriter:
             before=now - self.settings.keep_days * _DAY, max_bytes=self.settings.max_bytes, now=now
         )
         self._pruning = removed > 0
-        self._prune_at = time.monotonic() + (0.0 if removed else numbers.PRUNE_SECONDS)
+        self._prune_at = self._clock() + (0.0 if removed else numbers.PRUNE_SECONDS)
 
     def _opened(self) -> History:
         if self._history is None:
@@ -245,7 +256,7 @@ class HistoryWriter:
 
     def _keeps_trying(self, error: StoreError) -> bool:
         """Whether what could not be written may be written a moment later."""
-        patient = time.monotonic() - self._held_since < numbers.LOCKED_SECONDS
+        patient = self._clock() - self._held_since < numbers.LOCKED_SECONDS
         return isinstance(error, DatabaseLocked) and patient and not self._closed
 
     def _forget(self, count: int) -> None:

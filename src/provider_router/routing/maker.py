@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
 
 from provider_router.errors import ConfigError, MissingSecret
+from provider_router.providers.config import describe_config
 from provider_router.providers.provider import Provider
+from provider_router.providers.secrets import SLOW, Reference, Secret, resolve, side_by_side
 from provider_router.routing.live import LiveProvider
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.views import (
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from provider_router.store import Configuration, LinkRecord, ProviderRecord
 
 log: Final = logging.getLogger("provider_router")
+
+_LONGEST_FETCH: Final = 15.0  # seconds for all commands and the keyring; each alone has ten
 
 
 @frozen
@@ -66,10 +70,57 @@ class Maker:
         self.keeper: Keeper | None = None
         self._plugins = plugins
 
-    def make(
-        self, configuration: Configuration, id: str, *, live: LiveProvider | None, values: Mapping[str, Any]
+    def make_all(
+        self,
+        configuration: Configuration,
+        ids: Sequence[str],
+        *,
+        live: Mapping[str, LiveProvider],
+        values: Mapping[str, Any],
+        kept: Secret | None = None,
+    ) -> list[Made]:
+        """Providers from their records; what cannot be made goes on as it was, or is a problem that the plan tells.
+
+        Their commands and the keyring are asked side by side: however many hang, it is one wait.
+
+        Args:
+            configuration: has the records.
+            ids: whose.
+            live: the providers that there are.
+            values: the routing options of environment and settings.
+            kept: stands for each secret that a keeper has; none is asked then.
+        """
+        slow = [reference for each in ids for reference in self._slow(configuration, each)]
+        fetched = side_by_side(slow, resolve, time_limit=_LONGEST_FETCH) if len(slow) > 1 else {}
+
+        def look_up(reference: Reference) -> Secret:
+            if kept is not None and reference.scheme == "secret":
+                return kept
+            known = fetched.get(reference)
+            return resolve(reference, keeper=self.keeper) if known is None else known.result()
+
+        return [self._make(configuration, each, live=live.get(each), values=values, look_up=look_up) for each in ids]
+
+    def _slow(self, configuration: Configuration, id: str) -> Iterator[Reference]:
+        """What a provider's secrets refer to that may take long. A text in another option is no reference."""
+        for option in configuration.options.get(id, ()):
+            values = option.value.values() if isinstance(option.value, dict) else (option.value,)
+            slow = [text for text in values if isinstance(text, str) and text.startswith(SLOW)]
+            cls = self.types().types.get(configuration.providers[id].type) if slow else None
+            if cls is not None and any(
+                info.sensitive and info.name == option.key for info in describe_config(cls.Config)
+            ):
+                yield from (Reference(*text.split(":", 1)) for text in slow)
+
+    def _make(
+        self,
+        configuration: Configuration,
+        id: str,
+        *,
+        live: LiveProvider | None,
+        values: Mapping[str, Any],
+        look_up: Callable[[Reference], Secret],
     ) -> Made:
-        """One provider from its records; what cannot be made goes on as it was, or is a problem that the plan tells."""
         record = configuration.providers.get(id)
         if record is None:
             return Made(id)
@@ -77,7 +128,7 @@ class Maker:
         options: Mapping[str, object] = {o.key: o.value for o in configuration.options.get(id, ())}
         try:
             options = self._with_login(record, options, configuration)
-            provider = self._create(record, options)
+            provider = self.types().create(record.type, record.id, options, resolve=look_up)
             return Made(id, provider_view(provider, record, links, values), provider, options, anew=True)
         except ConfigError as error:
             problem = error
@@ -105,13 +156,6 @@ class Maker:
 
         return with_login(self.types().get(record.type).Config, own, configuration.credentials, at=now())
 
-    def _create(self, record: ProviderRecord, options: Mapping[str, object]) -> Provider:
-        from provider_router.providers.secrets import resolve
-
-        return self.types().create(
-            record.type, record.id, options, resolve=lambda reference: resolve(reference, keeper=self.keeper)
-        )
-
     def types(self) -> Plugins:
         """The installed types, found when they are first needed."""
         if self._plugins is None:
@@ -123,8 +167,9 @@ class Maker:
     def snapshot_of(self, configuration: Configuration) -> Snapshot:
         """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
 
-        It makes every provider, so it takes a while, and commands that give a secret are run.
+        It makes every provider, so it takes a while, and commands that give a secret are run. What a keeper had then it
+        may have no more: that such a secret could be had is taken for granted.
         """
         values, _ = routing_values(configuration, {})
-        made = [self.make(configuration, each, live=None, values=values) for each in configuration.providers]
+        made = self.make_all(configuration, [*configuration.providers], live={}, values=values, kept=Secret("kept"))
         return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse, Usage
@@ -27,6 +28,7 @@ _LETTERS_PER_TOKEN: Final = 4
 _FLOOR_FACTOR: Final = 2  # a prompt's least number of tokens counts eight letters each, the usual is four
 _STEPS_KEPT: Final = 100  # of a plan; among 10,000 providers nobody reads the rest
 _TEXTS_KNOWN: Final = 1000
+_STEP: Final = attrgetter("provider", "model", "asked", "state", "reason")  # of a candidate
 _ERROR_LETTERS: Final = 2000
 
 
@@ -239,7 +241,7 @@ class Scribe:
             needs.fallback,
             needs.zone,
             needs.capabilities,
-            tuple([(c.provider, c.model, c.asked, str(c.state), c.reason) for c in candidates[:_STEPS_KEPT]]),
+            tuple(map(_STEP, candidates[:_STEPS_KEPT])),
             len(candidates),
         )
         known = self._texts.get(key)

@@ -153,8 +153,8 @@ class ProviderRegistry:
         await self.refresh()
         if self._held is None or id not in self._held.providers:
             raise UnknownProvider(f"no provider is called {id!r}")
-        made = await anyio.to_thread.run_sync(self._make, self._held, id)
-        self._swap(self._held, [made])
+        made = await anyio.to_thread.run_sync(self._make, self._held, [id])
+        self._swap(self._held, made)
         await self.close_retired()
 
     async def _recover(self) -> None:
@@ -163,7 +163,7 @@ class ProviderRegistry:
         if held is None:
             return
         if due := self._recovery.due():
-            self._recovery.start(held, lambda: [self._make(held, each) for each in due])
+            self._recovery.start(held, lambda: self._make(held, due))
             if not self._live:
                 await anyio.to_thread.run_sync(self._recovery.wait, numbers.SECRET_WAIT)
         if self._held is held and (found := self._recovery.take(held)):
@@ -178,8 +178,8 @@ class ProviderRegistry:
             log.warning("%s", self.trouble)
         everything = sorted(set(self._views) | set(configuration.providers))
         if before is None or configuration.renewed is None or before.credentials != configuration.credentials:
-            return [self._make(configuration, each) for each in everything]
-        made = [self._make(configuration, each) for each in configuration.renewed]
+            return self._make(configuration, everything)
+        made = self._make(configuration, [*configuration.renewed])
         if before.settings != configuration.settings:  # bounds change, and nobody's connections
             made += [
                 Made(
@@ -191,8 +191,8 @@ class ProviderRegistry:
             ]
         return made
 
-    def _make(self, configuration: Configuration, id: str) -> Made:
-        return self._maker.make(configuration, id, live=self._live.get(id), values=self._values)
+    def _make(self, configuration: Configuration, ids: Sequence[str]) -> list[Made]:
+        return self._maker.make_all(configuration, ids, live=self._live, values=self._values)
 
     def _swap(self, configuration: Configuration, made: Sequence[Made], *, changed: bool = True) -> None:
         """Put what was made in force, in one step between two requests."""

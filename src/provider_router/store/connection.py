@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -91,21 +92,25 @@ class Connection:
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names are the program's own
         return self._execute(sql, tuple(row.values())).lastrowid or 0
 
-    def insert_many(self, table: str, columns: Sequence[str], cells: Sequence[Cell]) -> None:
+    def insert_many(self, table: str, columns: Sequence[str], cells: list[Cell]) -> None:
         """Add rows, many with one statement: that costs a third less, and SQLite works on them without Python's lock.
 
         Args:
-            table: where to.
-            columns: their names.
-            cells: one row's values after the other's.
+            table: where to. A column in which there may be None has no default.
+            columns: their names; in the first there is never None.
+            cells: one row's values after the other's; used up.
         """
-        one = f"({', '.join('?' * len(columns))})"
-        head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - names are the program's own
+        # Handing over None costs several times what a number does: a column that has nothing else is left out.
+        rows = len(cells) // len(columns)
+        for place in range(len(columns) - 1, 0, -1):
+            if cells[place :: len(columns)].count(None) == rows:
+                del cells[place :: len(columns)]
+                columns = (*columns[:place], *columns[place + 1 :])
         at = 0
         for together in _TOGETHER:
-            sql, width = head + ", ".join([one] * together), together * len(columns)
+            width = together * len(columns)
             while len(cells) - at >= width:
-                self._execute(sql, cells[at : at + width])
+                self._execute(_inserting(table, tuple(columns), together), cells[at : at + width])
                 at += width
 
     def update(self, table: str, row: Mapping[str, Cell], *, key: Sequence[str]) -> int:
@@ -138,7 +143,7 @@ class Connection:
 
     def _execute(self, sql: str, parameters: Sequence[Cell]) -> sqlite3.Cursor:
         self._refuse_other_process()
-        with self._lock, file.translated(self.path):
+        with self._lock, file.translated(self.path, instead=self._schema.instead):
             raw = self._usable()
             if self._depth and not raw.in_transaction:
                 # SQLite ends the whole transaction by itself when the disk is full or fails: what came after such an
@@ -199,7 +204,7 @@ class Connection:
                 self._depth -= 1
 
     def _step(self, raw: sqlite3.Connection, statement: str) -> None:
-        with file.translated(self.path):
+        with file.translated(self.path, instead=self._schema.instead):
             raw.execute(statement)
 
     def _ended(self) -> StoreError:
@@ -234,7 +239,7 @@ class Connection:
         if not self.read_only:
             file.create(self.path)
         file.require(self.path)
-        with file.translated(self.path):
+        with file.translated(self.path, instead=self._schema.instead):
             raw = sqlite3.connect(
                 file.address(self.path, "ro" if self.read_only else "rw"),
                 uri=True,
@@ -282,82 +287,6 @@ class Connection:
             raise
 
 
-class LateFile(Connection):
-    """A file that need not be there yet: until then its tables are empty, and the first write creates it.
-
-    What is refused before anything was written leaves no file behind. One that others create meanwhile is taken up at
-    the next statement outside a transaction, or at the first write in one.
-    """
-
-    identity = (0, 0)  # of no file
-
-    def insert(self, table: str, row: Mapping[str, Cell]) -> int:
-        self._begin_file()
-        return super().insert(table, row)
-
-    def update(self, table: str, row: Mapping[str, Cell], *, key: Sequence[str]) -> int:
-        self._begin_file()
-        return super().update(table, row, key=key)
-
-    def delete(self, table: str, key: Mapping[str, Cell]) -> int:
-        self._begin_file()
-        return super().delete(table, key)
-
-    def _open(self) -> sqlite3.Connection:
-        self._in_memory = not file.exists(self.path)
-        if not self._in_memory:
-            return super()._open()
-        raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._migrate(raw)
-        raw.row_factory = sqlite3.Row
-        return raw
-
-    def _usable(self) -> sqlite3.Connection:
-        if self._raw is not None and self._in_memory:
-            if self._depth or not file.exists(self.path):
-                return self._raw
-            self._begin_file()
-        return super()._usable()
-
-    def _begin_file(self) -> None:
-        """Put the file in the place of the empty tables, in the midst of whatever transaction there is."""
-        self._refuse_other_process()
-        with self._lock:
-            if self._raw is None or not self._in_memory:
-                return
-            raw, memory = super()._open(), self._raw
-            self._raw, self._in_memory = raw, False
-            memory.close()
-            for level in range(self._depth):
-                self._step(raw, f"SAVEPOINT level_{level}" if level else "BEGIN IMMEDIATE")
-
-
-class MemoryFile(Connection):
-    """What is read like a database that no file has: tables in memory, which are filled once."""
-
-    identity = (0, 0)
-
-    def _open(self) -> sqlite3.Connection:
-        raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._migrate(raw)
-        raw.execute("PRAGMA query_only = on")
-        raw.row_factory = sqlite3.Row
-        return raw
-
-    @contextmanager
-    def filling(self) -> Iterator[None]:
-        """A block in which the tables can be written, before anybody reads them."""
-        raw = self._usable()
-        raw.execute("PRAGMA query_only = off")
-        yield
-        raw.execute("PRAGMA query_only = on")
-
-    def _usable(self) -> sqlite3.Connection:
-        if self._raw is None:
-            raise StoreError(f"{self.path} has been closed.")
-        return self._raw
-
-
 def enable_wal(raw: sqlite3.Connection, path: Path, *, timeout: float) -> None:
     """Let readers and a writer work at the same time; warn where the file's place does not allow it.
 
@@ -382,6 +311,12 @@ def enable_wal(raw: sqlite3.Connection, path: Path, *, timeout: float) -> None:
             path,
             mode,
         )
+
+
+@lru_cache(maxsize=256)
+def _inserting(table: str, columns: tuple[str, ...], together: int) -> str:
+    one = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * together)}"  # noqa: S608 - our names
 
 
 def _all_equal(columns: Iterator[str] | Sequence[str] | Mapping[str, Cell]) -> str:

@@ -96,8 +96,12 @@ def identity(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path, *, instead: str = "restore a backup, or name another file") -> Iterator[None]:
     """Turn what sqlite3 raises into our errors. The one place that knows SQLite's result codes.
+
+    Args:
+        path: the file.
+        instead: what to do if it is damaged.
 
     Raises:
         StoreError: or the subclass that fits.
@@ -106,14 +110,14 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _our_error(error, path) from error
+        raise _our_error(error, path, instead) from error
     except OverflowError as error:
         raise InvalidConfig("A number is too large: a whole number may have 63 bits.") from error
     except UnicodeEncodeError as error:
         raise InvalidConfig("A text has half of a surrogate pair in it, which cannot be stored.") from error
 
 
-def _our_error(error: sqlite3.Error, path: Path) -> ProviderRouterError:
+def _our_error(error: sqlite3.Error, path: Path, instead: str) -> ProviderRouterError:
     name = getattr(error, "sqlite_errorname", "")
     match name.split("_")[1] if "_" in name else "":
         case "CONSTRAINT" if name in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}:
@@ -126,11 +130,10 @@ def _our_error(error: sqlite3.Error, path: Path) -> ProviderRouterError:
                 "or end the program that holds it."
             )
         case "CORRUPT":
-            return CorruptDatabase(f"{path} is damaged ({error}): restore a backup, or name another file with --db.")
+            return CorruptDatabase(f"{path} is damaged ({error}): {instead}.")
         case "NOTADB":
             return CorruptDatabase(
-                f"{path} is no SQLite database, or its beginning is damaged. It was left as it is: restore a backup, "
-                "or name another file with --db or PROUTER_DB."
+                f"{path} is no SQLite database, or its beginning is damaged. It was left as it is: {instead}."
             )
         case "FULL":
             return DatabaseNotWritable(f"The disk of {path} is full. Nothing was changed: free some space, try again.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
+from math import ceil, log
 from struct import Struct
 from typing import Final
 
@@ -11,7 +11,7 @@ GROWTH: Final = 1.04
 ERROR: Final = (GROWTH - 1) / (GROWTH + 1)
 """The largest relative error of a percentile: just under 2 %."""
 LEAST: Final = 1e-6  # seconds; what is shorter counts as this
-_LOG: Final = math.log(GROWTH)
+_LOG: Final = log(GROWTH)
 _PAIR: Final = Struct("<HQ")
 
 
@@ -36,17 +36,14 @@ class Histogram:
         return histogram
 
     @classmethod
-    def read(cls, blob: bytes | None) -> Histogram:
-        """From what `blob` gave; None is an empty one."""
-        histogram = cls()
-        histogram.take(blob)
-        return histogram
-
-    def take(self, blob: bytes | None) -> None:
-        """Count what another has counted, from what its `blob` gave."""
-        counts = self.counts
-        for bucket, count in _PAIR.iter_unpack(blob or b""):
-            counts[bucket] = counts.get(bucket, 0) + count
+    def read(cls, blobs: Iterable[bytes]) -> Histogram:
+        """What all these have counted together, from what `blob` gave of each."""
+        some = [blob for blob in blobs if blob]
+        # Each ends with its largest bucket. A list is counted in faster than a dict, and there may be 100,000 pairs.
+        counts = [0] * (1 + max((_PAIR.unpack(blob[-_PAIR.size :])[0] for blob in some), default=0))
+        for bucket, count in _PAIR.iter_unpack(b"".join(some)):
+            counts[bucket] += count
+        return cls({bucket: count for bucket, count in enumerate(counts) if count})
 
     def blob(self) -> bytes:
         """Ten bytes for each bucket in use: its number and its count."""
@@ -54,8 +51,9 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one more."""
-        bucket = math.ceil(math.log(seconds / LEAST) / _LOG) if seconds > LEAST else 0
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
+        bucket = ceil(log(seconds / LEAST) / _LOG) if seconds > LEAST else 0
+        counts = self.counts
+        counts[bucket] = counts.get(bucket, 0) + 1
 
     def merge(self, other: Histogram) -> None:
         """Count what the other has counted."""
@@ -80,7 +78,7 @@ class Histogram:
         total, passed, at = len(self), 0, -1
         found: list[float | None] = []
         for share in shares:
-            rank = max(1, math.ceil(share * total))
+            rank = max(1, ceil(share * total))
             while passed < rank and at + 1 < len(buckets):
                 at += 1
                 passed += buckets[at][1]

@@ -9,7 +9,8 @@ from typing import Self
 
 from provider_router.errors import StoreError
 from provider_router.store import file
-from provider_router.store.connection import Connection, MemoryFile
+from provider_router.store.connection import Connection
+from provider_router.store.fileless import MemoryFile
 from provider_router.store.health_notes import HealthNotes
 from provider_router.store.history_schema import HISTORY
 from provider_router.store.requests import RequestLine, Requests
@@ -88,6 +89,8 @@ class History:
         """Why nothing can be written now, or ""."""
         try:
             with self._connection.atomic():
+                # Of a file that may only be read SQLite makes the transaction one for reading, and says nothing.
+                self._connection.change("DELETE FROM plans WHERE 0")
                 return ""
         except StoreError as error:
             return str(error)
@@ -121,22 +124,25 @@ class History:
 def _tallied(lines: Sequence[RequestLine]) -> dict[Subject, Tally]:
     """The sums of these requests."""
     found: dict[tuple[int, str, str], Tally] = {}
+    hour = until = 0
+    whole = Tally()
     for line in lines:
-        hour = line.at - line.at % HOUR
-        answered = line.failure is None
-        whole = found.get((hour, "", ""))
-        if whole is None:
-            whole = found[hour, "", ""] = Tally()
+        at, attempts, failure = line.at, line.attempts, line.failure
+        if not hour <= at < until:
+            hour = at - at % HOUR
+            until = hour + HOUR
+            whole = found.setdefault((hour, "", ""), Tally())
+        answered = failure is None
         whole.requests += 1
-        if answered:
+        if failure is None:
             whole.answered += 1
             whole.latency.add(line.duration)
-            whole.absorbed += len(line.attempts) > 1
+            whole.absorbed += len(attempts) > 1
         else:
-            whole.failures[line.failure] = whole.failures.get(line.failure, 0) + 1  # type: ignore[index, arg-type]
+            whole.failures[failure] = whole.failures.get(failure, 0) + 1
         if line.first_delta is not None:
             whole.first_delta.add(line.first_delta)
-        for attempt in line.attempts:
+        for attempt in attempts:
             key = hour, attempt.provider, attempt.asked
             part = found.get(key)
             if part is None:

@@ -147,4 +147,5 @@ HISTORY = Schema(
     name="provider-router-history",
     application_id=int.from_bytes(b"PRHi"),
     steps=(m001_health_notes, m002_requests),
+    instead="move it away, and a new one is begun; or restore a backup: prouter db restore FILE --history",
 )

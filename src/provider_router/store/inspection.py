@@ -72,7 +72,10 @@ def inspect(path: Path, schema: Schema = CONFIGURATION, *, quick: bool = False) 
     faults = [*_permissions(path), *_disk(path)]
     try:
         file.require(path)
-        with file.translated(path), closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw:
+        with (
+            file.translated(path, instead=schema.instead),
+            closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw,
+        ):
             faults += _contents(raw, path, schema, quick=quick)
     except StoreError as error:
         faults.append(Fault(path=path, check="file", what=str(error)))  # its message says what to do
@@ -86,7 +89,10 @@ def damages(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:
         StoreError: what is there is held, or of something else, or of a newer version, or cannot be read.
     """
     try:
-        with file.translated(path), closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw:
+        with (
+            file.translated(path, instead=schema.instead),
+            closing(sqlite3.connect(file.address(path, "ro"), uri=True)) as raw,
+        ):
             return [fault for fault in _contents(raw, path, schema) if fault.grave]
     except CorruptDatabase as error:
         return [Fault(path=path, check="file", what=str(error))]

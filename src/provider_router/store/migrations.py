@@ -23,11 +23,13 @@ class Schema:
         name: what the file is called in messages, and the name of its set of migrations.
         application_id: the four bytes in the file's header by which it is known as ours.
         steps: the migrations, oldest first. A released one is never changed.
+        instead: what to do where a file cannot be used.
     """
 
     name: str
     application_id: int
     steps: tuple[Callable[[Database], None], ...]
+    instead: str
 
     def pending(self, connection: sqlite3.Connection, path: Path) -> list[str]:
         """Names of the steps that the file lacks; all of them for a new file. Writes nothing.
@@ -41,8 +43,7 @@ class Schema:
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if application_id or tables:
                 raise ForeignDatabase(
-                    f"{path} is a SQLite database of something else. It was left as it is: "
-                    "name another file with --db or PROUTER_DB."
+                    f"{path} is a SQLite database of something else. It was left as it is: {self.instead}."
                 )
             return [step.__name__ for step in self.steps]
         # Read without sqlite-utils, whose import costs more than all the rest of opening a file.
@@ -54,7 +55,7 @@ class Schema:
         if unknown := sorted(applied.difference(known)):
             raise NewerDatabase(
                 f"{path} was made by a newer provider-router (it has {', '.join(unknown)}). It was left as it is: "
-                "update with `pip install --upgrade provider-router`, or name another file with --db or PROUTER_DB."
+                f"update with `pip install --upgrade provider-router`; or {self.instead}."
             )
         return [name for name in known if name not in applied]
 
@@ -225,4 +226,5 @@ CONFIGURATION = Schema(
     name="provider-router",
     application_id=int.from_bytes(b"PRCo"),
     steps=(m001_configuration, m002_sealed_secrets),
+    instead="restore a backup, or name another file with --db or PROUTER_DB",
 )

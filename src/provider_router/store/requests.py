@@ -152,7 +152,8 @@ class Requests:
         [(newest,)] = self._connection.rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'requests'")
         requests: list[Cell] = []
         responses: list[Cell] = []
-        attempts: list[Cell] = []
+        answered: list[Cell] = []  # attempts; apart, since in these most of the columns have nothing but None
+        failed: list[Cell] = []
         bodies: list[Cell] = []
         plans: dict[int, str] = {}
         for number, line in enumerate(lines, newest + 1):
@@ -191,7 +192,7 @@ class Requests:
                 at,
                 path,
                 model,
-                stream,
+                1 if stream else 0,  # SQLite's door takes four times as long over a bool
                 now,
                 provider,
                 failure,
@@ -214,28 +215,13 @@ class Requests:
                 error,
                 int(duration * 1000 + 0.5),
                 now,
-                estimated,
+                1 if estimated else 0,
                 cost,
                 None if first_delta is None else int(first_delta * 1000 + 0.5),
             )
             for place, attempt in enumerate(tried, 1):
-                attempts += (
-                    number,
-                    place,
-                    attempt.provider,
-                    attempt.model,
-                    attempt.failure,
-                    attempt.status,
-                    attempt.detail,
-                    int(attempt.started * 1000 + 0.5),
-                    int(attempt.duration * 1000 + 0.5),
-                    None if attempt.first_delta is None else int(attempt.first_delta * 1000 + 0.5),
-                    None if attempt.retry_after is None else int(attempt.retry_after * 1000 + 0.5),
-                    attempt.prompt_tokens,
-                    attempt.completion_tokens,
-                    attempt.estimated,
-                    attempt.cost,
-                )
+                attempts = answered if attempt.failure is None else failed
+                attempts += _cells(number, place, attempt)
             if request_body is not None or response_body is not None:
                 bodies += (number, request_body, response_body)
         for key, text in plans.items():
@@ -243,7 +229,8 @@ class Requests:
         insert = self._connection.insert_many
         insert("requests", _REQUESTS, requests)
         insert("responses", _RESPONSES, responses)
-        insert("attempts", _ATTEMPTS, attempts)
+        insert("attempts", _ATTEMPTS, answered)
+        insert("attempts", _ATTEMPTS, failed)
         insert("bodies", ("request_id", "request", "response"), bodies)
 
     def _plan(self, text: str, used: dict[int, str]) -> int:
@@ -256,6 +243,42 @@ class Requests:
             self._plans[text] = key
         used[key] = text
         return key
+
+
+def _cells(request: int, place: int, attempt: AttemptLine) -> tuple[Cell, ...]:
+    (
+        provider,
+        _,
+        model,
+        failure,
+        status,
+        detail,
+        started,
+        duration,
+        first_delta,
+        retry_after,
+        prompt,
+        completion,
+        estimated,
+        cost,
+    ) = attempt
+    return (
+        request,
+        place,
+        provider,
+        model,
+        failure,
+        status,
+        detail,
+        int(started * 1000 + 0.5),
+        int(duration * 1000 + 0.5),
+        None if first_delta is None else int(first_delta * 1000 + 0.5),
+        None if retry_after is None else int(retry_after * 1000 + 0.5),
+        prompt,
+        completion,
+        1 if estimated else 0,
+        cost,
+    )
 
 
 _PLAN: Final = (

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeVar
 
 from attrs import define, field
 
 from provider_router.store.connection import Connection
 from provider_router.store.histogram import Histogram
+
+_Key = TypeVar("_Key")
 
 HOUR: Final = 3_600_000  # milliseconds
 
@@ -52,6 +56,29 @@ class Tally:
     latency: Histogram = field(factory=Histogram)
     first_delta: Histogram = field(factory=Histogram)
 
+    @classmethod
+    def read(cls, rows: Sequence[sqlite3.Row]) -> Tally:
+        """The sums of all these rows together."""
+        *sums, failures, latency, first_delta = islice(zip(*rows, strict=True), len(Subject._fields), None)
+        known: dict[str, Any] = dict(zip(_SUMS, map(sum, sums), strict=True))
+        tally = cls(**known, latency=Histogram.read(latency), first_delta=Histogram.read(first_delta))
+        for text, times in Counter(failures).items():
+            tally.fail(json.loads(text), times=times)
+        return tally
+
+    def join(self, other: Tally) -> None:
+        """Add what the other has."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.fail(other.failures)
+        self.latency.merge(other.latency)
+        self.first_delta.merge(other.first_delta)
+
+    def fail(self, failures: Mapping[str, int], *, times: int = 1) -> None:
+        """Count failures by their class."""
+        for name, count in failures.items():
+            self.failures[name] = self.failures.get(name, 0) + times * count
+
 
 _SUMS: Final = (
     "requests",
@@ -64,7 +91,8 @@ _SUMS: Final = (
     "cost",
 )
 _COLUMNS: Final = ("hour", "provider", "model", *_SUMS, "failures", "latency", "first_delta")
-_ONE: Final = "SELECT * FROM rollups WHERE hour = ? AND provider = ? AND model = ?"
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM rollups"  # noqa: S608 - our names
+_ONE: Final = f"{_SELECT} WHERE hour = ? AND provider = ? AND model = ?"
 _REPLACE: Final = f"REPLACE INTO rollups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 
@@ -78,43 +106,34 @@ class Rollups:
         """Join sums to those that are there; the caller holds the transaction."""
         for subject, tally in tallies.items():
             if row := self._connection.row(_ONE, subject):
-                _take(tally, row)
+                tally.join(Tally.read([row]))
             sums = [getattr(tally, name) for name in _SUMS]
             failures = json.dumps(tally.failures, separators=(",", ":"))
             self._connection.change(
                 _REPLACE, (*subject, *sums, failures, tally.latency.blob(), tally.first_delta.blob())
             )
 
-    def join(self, since: int, until: int, to: Callable[[Subject], Iterable[Tally]], *, overall: bool = False) -> None:
-        """Add the sums of the hours that begin in a span (its end left out).
+    def overall(self, since: int, until: int) -> Tally:
+        """The sums of everything in the hours that begin in a span of milliseconds since 1970 (its end left out)."""
+        sql = f"{_SELECT} WHERE hour >= ? AND hour < ? AND provider = '' AND model = ''"
+        rows = self._connection.rows(sql, (since, until))
+        return Tally.read(rows) if rows else Tally()
+
+    def parts(self, since: int, until: int, key: Callable[[str, str], _Key | None]) -> dict[_Key, Tally]:
+        """The sums of the hours that begin in a span of milliseconds since 1970 (its end left out), in groups.
 
         Args:
-            since: milliseconds since 1970.
-            until: milliseconds since 1970.
-            to: the tallies that the sums of a subject are added to.
-            overall: those of everything together, instead of those by provider and model.
+            since, until: the span.
+            key: the group of a provider and a model; None leaves them out.
         """
-        sql = (
-            "SELECT * FROM rollups WHERE hour >= ? AND hour < ? AND provider = '' AND model = ''"
-            if overall
-            else "SELECT * FROM rollups WHERE hour >= ? AND hour < ? AND provider <> ''"
-        )
+        sql = f"{_SELECT} WHERE hour >= ? AND hour < ? AND provider <> ''"
+        found: dict[_Key, list[sqlite3.Row]] = {}
         for row in self._connection.rows(sql, (since, until)):
-            for tally in to(Subject(row["hour"], row["provider"], row["model"])):
-                _take(tally, row)
+            if (group := key(row[1], row[2])) is not None:
+                found.setdefault(group, []).append(row)
+        return {group: Tally.read(rows) for group, rows in found.items()}
 
     def prune(self, before: int) -> None:
         """Remove the hours that began before this moment (milliseconds since 1970)."""
         for row in self._connection.rows("SELECT DISTINCT hour FROM rollups WHERE hour < ? LIMIT 24", (before,)):
             self._connection.delete("rollups", {"hour": row["hour"]})
-
-
-def _take(tally: Tally, row: sqlite3.Row) -> None:
-    """Add a row's sums."""
-    for name in _SUMS:
-        setattr(tally, name, getattr(tally, name) + row[name])
-    if row["failures"] != "{}":
-        for name, count in json.loads(row["failures"]).items():
-            tally.failures[name] = tally.failures.get(name, 0) + count
-    tally.latency.take(row["latency"])
-    tally.first_delta.take(row["first_delta"])

@@ -11,8 +11,9 @@ from provider_router.store.backup import backup
 from provider_router.store.changes import Changes
 from provider_router.store.configs import Configs
 from provider_router.store.configuration import Configuration, read_configuration
-from provider_router.store.connection import Connection, LateFile, MemoryFile
+from provider_router.store.connection import Connection
 from provider_router.store.credentials import Credentials
+from provider_router.store.fileless import LateFile, MemoryFile
 from provider_router.store.links import Links
 from provider_router.store.migrations import CONFIGURATION
 from provider_router.store.models import Models
