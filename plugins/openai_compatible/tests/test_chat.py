@@ -6,11 +6,16 @@ import logging
 from contextlib import aclosing
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from provider_router.backends import (
+    DONE,
     MODELS,
+    STALL,
     Backend,
+    Pause,
     answers,
     event,
     says,
@@ -19,6 +24,13 @@ from provider_router.backends import (
 )
 from provider_router.plugin import ChatRequest, Failure, ProviderError
 from provider_router_openai_compatible import OpenAICompatible
+
+
+def said(text: str) -> list[bytes]:
+    """The events of a stream that says this."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
+    return [event({"choices": [choice]}), DONE]
+
 
 WEATHER = {"type": "function", "function": {"name": "weather", "strict": True}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -51,6 +63,25 @@ async def test_a_stream_adds_up_to_the_answer_with_its_unknown_fields(
     assert "chat.completion.chunk" == chunks[0].raw["object"]
     assert chunks[-1].usage is not None
     assert 11 == chunks[-1].usage.total_tokens
+
+
+async def test_streams_share_a_connection_though_its_end_comes_after_their_last_event(
+    provider: OpenAICompatible, backend: Backend
+) -> None:
+    backend.script(streams(lambda request: [*said("Five pelicans."), Pause(0.02)]))
+    for _ in range(3):
+        async with aclosing(provider.stream(ChatRequest.of("hi"))) as stream:
+            assert "Five pelicans." == "".join([chunk.text async for chunk in stream])
+    assert 1 == backend.connections
+
+
+async def test_a_stream_ends_though_the_backend_leaves_the_body_open(
+    provider: OpenAICompatible, backend: Backend
+) -> None:
+    backend.script(streams(lambda request: [*said("Five pelicans."), STALL]))
+    async with aclosing(provider.stream(ChatRequest.of("hi"))) as stream:
+        assert "Five pelicans." == "".join([chunk.text async for chunk in stream])
+    assert await anyio.to_thread.run_sync(backend.wait_closed)
 
 
 async def test_a_whole_answer_in_place_of_a_stream_is_one_chunk(provider: OpenAICompatible, backend: Backend) -> None:

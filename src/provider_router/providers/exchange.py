@@ -211,6 +211,8 @@ class Exchange:
 
         Whoever has read to the body's end gives back a connection that can be used again.
         """
+        if self._connection is not None and self._connection.at_end:
+            return b""
         if self._rest_until is None:
             self._rest_until = anyio.current_time() + _REST_SECONDS
         piece = b""

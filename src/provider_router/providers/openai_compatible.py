@@ -59,9 +59,12 @@ class OpenAICompatibleProvider(HTTPProvider):
         return ChatResponse(body)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
-        bursts = self.events("chat/completions", self.prepared(request.streamed()))
+        done = False
+        bursts = self.events("chat/completions", self.prepared(request.streamed()), over=lambda: done)
         try:
             async for burst in bursts:
+                if done:  # nothing that follows counts, but the end of the body
+                    continue
                 if burst[0].event == WHOLE:
                     yield whole_chunk(self._answer(decode(burst[0].data), request))
                     return
@@ -77,8 +80,6 @@ class OpenAICompatibleProvider(HTTPProvider):
                     # Whoever waits for the rest of an arrival would not get what came before an error in it.
                     suspect = number < last and _suspect(events[number + 1])
                     yield ChatChunk(event.data, more=number < last and not suspect)
-                if done:
-                    return
         finally:
             await bursts.aclose()
 

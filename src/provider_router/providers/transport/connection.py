@@ -150,6 +150,11 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         return piece
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the answer was read to its end."""
+        return self.answer.ended and not self.answer.unread
+
     def release(self) -> None:
         """Give it back for the next request if the answer is whole, else close it."""
         answer = self.answer
