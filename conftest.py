@@ -163,8 +163,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 # ------------------------------------------------------------------------------------------------------- every test
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a whole run go over httpx's own transport: what is promised holds over both."""
+    parser.addoption("--transport", choices=("own", "httpx"), default="own", help="who carries the requests")
+
+
 @pytest.fixture(autouse=True)
-def prouter_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def prouter_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Path:
     """A home that does not exist yet, and none of the user's own variables."""
     for name in os.environ:
         upper = name.upper()
@@ -172,6 +177,8 @@ def prouter_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     home = tmp_path / "prouter-home"
     monkeypatch.setenv("PROUTER_HOME", str(home))
+    if pytestconfig.getoption("transport") == "httpx":
+        monkeypatch.setenv("PROUTER_TRANSPORT", "httpx")
     return home
 
 

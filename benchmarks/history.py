@@ -21,9 +21,10 @@ from benchmarks.upstream import upstream
 from provider_router import Admin, AsyncRouter, History, home
 from provider_router.chat import ChatRequest, ChatResponse
 from provider_router.errors import Attempt, Failure
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.driver import new_request_id
 from provider_router.routing.history_writer import HistoryWriter
-from provider_router.routing.plan import Candidate, Needs, Plan
+from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.recording import Entry, Scribe
 from provider_router.routing.snapshot import ProviderView
 from provider_router.store import History as HistoryFile

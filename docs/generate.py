@@ -420,14 +420,15 @@ def admin_nouns() -> str:
 def results() -> str:
     from provider_router.errors import Attempt, Skipped
     from provider_router.history import HistoryState, Percentiles, Statistics, Sums
-    from provider_router.routing.plan import Candidate, Plan
-    from provider_router.routing.router import CheckResult, ProviderHealth
+    from provider_router.routing.candidate import Candidate
+    from provider_router.routing.plan import Plan
+    from provider_router.routing.report import CheckResult, ModelHealth, ProviderHealth
     from provider_router.routing.snapshot import Recording
     from provider_router.routing.stream import AsyncChatStream
     from provider_router.store.sessions import SessionRecord
     from provider_router.store.trails import AttemptRecord, RequestRecord, Trail
 
-    values = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth, Recording)
+    values = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth, ModelHealth, Recording)
     looked_back = (RequestRecord, AttemptRecord, Trail, SessionRecord, Statistics, Sums, Percentiles, HistoryState)
     stream = "".join(f"\n\n{_member('stream', *each)}" for each in _members(AsyncChatStream))
     return "\n\n".join(

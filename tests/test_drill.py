@@ -63,3 +63,29 @@ async def test_wrong_names_are_told_before_anything_is_asked(database: Path) -> 
         admin.links.link("home", "pelican")
     with pytest.raises(UnknownModel):
         await run_drill("pelikan", "503", database=database)
+
+
+async def test_a_provider_that_is_called_like_the_drill_is_asked_all_the_same(database: Path) -> None:
+    with Backend(answers("It is really me.")) as backend, Admin(database) as admin:
+        admin.providers.add("drill", type="openai-compatible", priority=9, config={"baseURL": backend.base_url})
+        result = await run_drill("m", "refuse", database=database)
+    assert [(a.provider, a.failure) for a in result.attempts] == [("drill-2", Failure.CONNECT), ("drill", None)]
+    assert result.answer == "It is really me."
+
+
+@pytest.mark.soak
+async def test_a_drill_takes_no_longer_where_everybody_has_more_time(database: Path) -> None:
+    with Admin(database) as admin:
+        admin.settings.set("routing.timeout", "10m")
+        admin.settings.set("routing.open", "true")
+    result = await run_drill(None, "hang", database=database)
+    assert [(a.provider, a.failure) for a in result.attempts] == [("drill", Failure.TIMEOUT), ("home", None)]
+    assert result.attempts[0].duration < 10 * 1.5
+
+
+async def test_a_model_that_names_its_provider_has_that_one_alone_behind_the_fault(database: Path) -> None:
+    with Backend(answers("I was not asked.")) as first, Admin(database) as admin:
+        admin.providers.add("first", type="openai-compatible", priority=9, config={"baseURL": first.base_url})
+        result = await run_drill("home/some-model", "refuse", database=database)
+    assert [(a.provider, a.model) for a in result.attempts] == [("drill", "some-model"), ("home", "some-model")]
+    assert result.answer == "Hello there."

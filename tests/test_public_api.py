@@ -38,7 +38,7 @@ FOR_PLUGINS = [
         "folded",
         "hookimpl",
     ),
-    *("option", "retry_after"),
+    *("option", "refuse_format", "refuse_several", "retry_after"),
 ]
 # What only a call, a database or a command needs.
 _LATE = ("httpx", "httptools", "anyio", "sqlite3", "sqlite_utils", "pluggy", "cattrs", "click", "platformdirs", "attrs")

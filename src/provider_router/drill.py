@@ -7,6 +7,7 @@ afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -16,7 +17,6 @@ from attrs import frozen
 from provider_router.backends import FAULTS
 from provider_router.chat import Capability
 from provider_router.errors import Attempt, DeadlineExceeded, NoCandidates, ProviderError, ProviderRouterError
-from provider_router.limits import Limits
 from provider_router.providers.openai_compatible import OpenAICompatibleProvider
 from provider_router.routing.router import AsyncRouter
 
@@ -29,16 +29,21 @@ DRILLS: Final[Mapping[str, str]] = {
 }
 """The faults of a drill, and the loopback backend that has each."""
 
-_SUBJECT = "drill"
-_PROMPT = "Say hello in five words."
+_SUBJECT: Final = "drill"
+_PROMPT: Final = "Say hello in five words."
+_PATIENCE: Final = 1.5  # seconds, so that a drill does not take minutes
 
 
 class _Faulty(OpenAICompatibleProvider):
-    """What stands before the first candidate. It loses its patience soon, so that a drill does not take minutes."""
+    """What stands before the first candidate."""
 
     type: ClassVar[str] = "drill"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    limits: ClassVar[Limits] = Limits(timeout=1.5, first_token=1.5, idle=1.5, connect=1.5)
+
+    def __init__(self, id: str, *, base_url: str, default_model: str) -> None:
+        # Said by itself, all that a setting could say otherwise.
+        limits = dict.fromkeys(("timeout", "connect_timeout", "first_token_timeout", "idle_timeout"), _PATIENCE)
+        super().__init__(id, base_url=base_url, default_model=default_model, open=True, **limits)
 
 
 @frozen(kw_only=True)
@@ -66,7 +71,7 @@ async def run_drill(
     """Ask for real, with a fault first.
 
     Args:
-        model: as for `Router.chat`; None takes each provider's own choice.
+        model: as for `Router.chat`, also `provider/model`; None takes each provider's own choice.
         fault: one of `DRILLS`.
         database: the configuration's file.
         stream: whether to ask for a stream; a cut shows its whole effect only there.
@@ -80,22 +85,35 @@ async def run_drill(
     if fault not in DRILLS:
         raise ValueError(f"fault: {fault!r} is not one of {', '.join(DRILLS)}")
     async with AsyncRouter(database, share_health=False, history=False) as router:
-        await router.plan(model)  # an unknown model is told before anything is started
+        plan = await router.plan(model)  # an unknown model is told before anything is started
+        model, alone = plan.needs.model, plan.needs.provider
+        if alone is not None:  # `id/model`: behind the fault comes this provider, and nobody else
+            for other in router.registry.all():
+                if other.id != alone:
+                    await router.registry.unregister(other.id)
         faulty = FAULTS[DRILLS[fault]].backend()
         backend = await anyio.to_thread.run_sync(faulty.__enter__)
         try:
-            router.registry.register(_Faulty(_SUBJECT, base_url=backend.base_url, default_model=model or "any"))
-            return await _ask(router, model, fault, stream=stream, prompt=prompt)
+            subject = next(name for name in map(_named, count(1)) if name not in router.registry)
+            router.registry.register(_Faulty(subject, base_url=backend.base_url, default_model=model or "any"))
+            return await _ask(router, model, fault, subject=subject, stream=stream, prompt=prompt)
         finally:
             await anyio.to_thread.run_sync(faulty.__exit__, None, None, None)
 
 
-async def _ask(router: AsyncRouter, model: str | None, fault: str, *, stream: bool, prompt: str) -> DrillResult:
+def _named(number: int) -> str:
+    """`drill`, or another name where somebody's provider is called that."""
+    return _SUBJECT if number == 1 else f"{_SUBJECT}-{number}"
+
+
+async def _ask(
+    router: AsyncRouter, model: str | None, fault: str, *, subject: str, stream: bool, prompt: str
+) -> DrillResult:
     try:
         if not stream:
-            answer = await router.chat(prompt, model=model, provider=_SUBJECT, fallback=True)
+            answer = await router.chat(prompt, model=model, provider=subject, fallback=True)
             return DrillResult(fault=fault, attempts=answer.attempts, answer=answer.text, provider=answer.provider)
-        chunks = router.stream(prompt, model=model, provider=_SUBJECT, fallback=True)
+        chunks = router.stream(prompt, model=model, provider=subject, fallback=True)
         async with chunks:
             async for _ in chunks:
                 pass

@@ -11,7 +11,7 @@
     ├── StoreError                  the database file itself
     │   └── NewerDatabase  DatabaseLocked  ForeignDatabase  CorruptDatabase  DatabaseNotWritable
     ├── NoCandidates                nobody is left to ask: .skipped .retry_after .attempts
-    ├── DeadlineExceeded            the caller's total time is up: .attempts
+    ├── DeadlineExceeded            the caller's total time is up: .attempts .skipped
     └── ProviderError               a backend failed: .provider .model .failure .status .retry_after .attempts
         ├── Unreachable             connect             ├── ModelUnavailable      model_unavailable
         ├── ConnectionLost          reset               ├── NotCapable            capability
@@ -208,11 +208,13 @@ class DeadlineExceeded(ProviderRouterError):
 
     Attributes:
         attempts: what was tried in that time.
+        skipped: who was left out of the plan, when the Router raises it.
     """
 
     def __init__(self, message: str, *, attempts: Sequence[Attempt] = ()) -> None:
         super().__init__(message)
         self.attempts = tuple(attempts)
+        self.skipped: tuple[Skipped, ...] = ()
 
 
 class ProviderError(ProviderRouterError):

@@ -196,10 +196,10 @@ class History:
             UnknownModel: nobody there serves its model.
             UnknownProvider: the provider that it named is not there.
         """
-        from provider_router.routing.registry import ProviderRegistry
+        from provider_router.routing.maker import Maker
         from provider_router.routing.replay import replayed
 
-        return replayed(self.show(request_id), ProviderRegistry(plugins=plugins).snapshot_of(configuration))
+        return replayed(self.show(request_id), Maker(plugins).snapshot_of(configuration))
 
     def sessions(self, *, limit: int = 50) -> tuple[SessionRecord, ...]:
         """The sessions, the one that was used last first."""

@@ -16,6 +16,7 @@ from provider_router.chat import (
 )
 from provider_router.dialects.failures import ErrorBody, error_of, retry_after
 from provider_router.dialects.openai_chat import assemble
+from provider_router.dialects.refusals import refuse_format, refuse_several
 from provider_router.dialects.sse import COMMENT
 from provider_router.dialects.xml_tools import XMLToolParser, XMLToolReader, XMLTools, folded
 from provider_router.errors import Failure, ProviderError, error_class
@@ -61,6 +62,8 @@ __all__ = [
     "folded",
     "hookimpl",
     "option",
+    "refuse_format",
+    "refuse_several",
     "retry_after",
 ]
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from provider_router.chat import Capability
-from provider_router.errors import ConfigError, PluginLoadError
-from provider_router.providers.config import OptionInfo, describe_config
+from provider_router.errors import ConfigError, InvalidConfig, PluginLoadError
+from provider_router.providers.config import OptionInfo, build_config, describe_config
 from provider_router.providers.hookspecs import PROJECT
 from provider_router.providers.plugins import PluginInfo, Plugins
 from provider_router.providers.provider import CONTRACT, Provider
@@ -93,39 +93,62 @@ def _of_package(info: PluginInfo) -> Iterator[Finding]:
         )
     if not point.dist.metadata.json.get("description"):
         yield Finding(subject=info.name, ok=None, what="has no README in its metadata: say what the options are")
-    inside = sorted(set(_foreign_imports(point.module)))
-    what = f"imports {', '.join(inside)}" if inside else "imports names for authors only"
-    yield Finding(subject=info.name, ok=not inside, what=what)
+    inside = sorted({name for tree in _sources(point.module) for name in _foreign_imports(tree)})
+    what = "imports names for authors only"
+    if inside:
+        what = f"imports {', '.join(inside)}: take the names from {_AUTHORS[0]}, others may move"
+    if not info.problem or inside:  # of what cannot be loaded not everything may have been read
+        yield Finding(subject=info.name, ok=not inside, what=what)
 
 
-def _foreign_imports(module: str) -> Iterator[str]:
-    """What a package imports of this one beyond the names for authors."""
-    spec = importlib.util.find_spec(module)
+def _sources(module: str) -> Iterator[ast.Module]:
+    """The files of a package, as far as they can be found and read."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:  # of what the module lies in
+        spec = None
     if spec is None or spec.origin is None:
         return
     origin = Path(spec.origin)
     for path in origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]:
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                if name.partition(".")[0] == PROJECT and not name.startswith(_AUTHORS):
-                    yield name
+        try:
+            yield ast.parse(path.read_bytes())
+        except (OSError, SyntaxError, ValueError):  # that it cannot be loaded is told already
+            continue
+
+
+def _foreign_imports(tree: ast.Module) -> Iterator[str]:
+    """What a file imports of this package beyond the names for authors."""
+    for node in ast.walk(tree):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            if name.partition(".")[0] == PROJECT and not name.startswith(_AUTHORS):
+                yield name
 
 
 def _of_type(cls: type[Provider]) -> Iterator[Finding]:
     yield Finding(subject=cls.type, ok=cls.contract == CONTRACT, what=f"is built for contract {cls.contract}")
     fits = re.fullmatch(r"[a-z0-9][a-z0-9-]*", cls.type) is not None
     yield Finding(subject=cls.type, ok=fits, what=f"is called {cls.type!r}: small letters, digits and hyphens")
-    yield Finding(subject=cls.type, ok=bool(cls.label), what=f"has the label {cls.label!r}")
-    yield Finding(subject=cls.type, ok=bool(inspect.getdoc(cls)), what="says in a docstring what it is")
-    known = set(cls.capabilities) <= set(Capability)
-    words = ", ".join(sorted(map(str, cls.capabilities)))
-    yield Finding(subject=cls.type, ok=known and bool(cls.capabilities), what=f"declares {words or 'nothing'}")
+    what = f"has the label {cls.label!r}" if cls.label else "has no label: give it what people call it (label = …)"
+    yield Finding(subject=cls.type, ok=bool(cls.label), what=what)
+    what = "says in a docstring what it is" if cls.__doc__ else "has no docstring: say in a line what it is"
+    yield Finding(subject=cls.type, ok=bool(cls.__doc__), what=what)
+    yield _of_capabilities(cls)
     for url in cls.default_urls:
         near = zone_of_host(urlsplit(url).hostname or "") == "loopback"
         what = f"looks at {url} by itself" + ("" if near else ", which is not on this machine")
         yield Finding(subject=cls.type, ok=near, what=what)
+
+
+def _of_capabilities(cls: type[Provider]) -> Finding:
+    unknown = ", ".join(sorted(map(str, set(cls.capabilities) - set(Capability))))
+    words = ", ".join(sorted(map(str, cls.capabilities)))
+    what = f"declares {words}" if words else "declares no capability: chat, at least"
+    if unknown:
+        what = f"declares {unknown}, and there are only: {', '.join(sorted(Capability))}"
+    return Finding(subject=cls.type, ok=bool(words) and not unknown, what=what)
 
 
 def _of_methods(cls: type[Provider]) -> Iterator[Finding]:
@@ -169,8 +192,21 @@ def _of_options(cls: type[Provider]) -> Iterator[Finding]:
     if shown:
         yield Finding(subject=cls.type, ok=None, what=f"{', '.join(shown)}: sensitive=True, if that is a secret")
     for info in options:
+        if problem := _misfit(cls, info):
+            yield Finding(subject=cls.type, ok=False, what=f"the default of {problem}")
         if info.required and not info.example and not info.sensitive:
             yield Finding(subject=cls.type, ok=None, what=f"{info.name} is required: give it an example")
+
+
+def _misfit(cls: type[Provider], info: OptionInfo) -> str | None:
+    """Why the default of an option is none of its values, or None."""
+    if info.required or info.default is None or info.sensitive:
+        return None
+    try:
+        build_config(cls.Config, {}, options={info.field: info.default})
+    except InvalidConfig as error:  # of others that are missing, too
+        return next((problem for problem in error.problems if re.match(rf"{re.escape(info.name)}\b", problem)), None)
+    return None
 
 
 def _of_making(cls: type[Provider]) -> Iterator[Finding]:

@@ -24,11 +24,12 @@ def test_a_sync_shows_the_difference_and_links_what_is_new(prouter, admin: Admin
 
 
 def test_a_dry_run_changes_nothing(prouter, admin: Admin, desk: Backend) -> None:
+    assert "takes linked models only" in prouter("model", "sync", "--dry-run").stdout
+    admin.links.link("desk", "gone", create=True)
     before = admin.revision
     result = prouter("model", "sync", "--dry-run", "--prune")
     assert (0, before) == (result.exit_code, admin.revision)
-    assert "would link 2 models" in result.stdout
-    assert "takes linked models only" in result.stdout
+    assert "would link 2 models, remove 1 link" in result.stdout
 
 
 def test_nothing_is_pruned_unasked(prouter, admin: Admin, desk: Backend) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from provider_router.plugin import Capability, Provider, option
-from provider_router.plugin_check import _of_making, _of_methods, _of_options, _of_type
+from provider_router.plugin_check import _of_making, _of_methods, _of_options, _of_type, check_plugin
+from provider_router.providers.plugins import Plugins
 
 
 @pytest.mark.parametrize("name", ["openai-compatible", "provider_router_lm_studio", "provider-router-lm-studio"])
@@ -29,18 +32,57 @@ def test_what_a_type_breaks_is_told() -> None:
         type = "Odd Type"
         contract = 7
         default_urls = ("http://example.com",)
-        capabilities = frozenset({Capability.CHAT, Capability.EMBEDDINGS})
+        capabilities = frozenset({Capability.CHAT, Capability.EMBEDDINGS, "sing"})
 
         class Config(Provider.Config):
             password: str = option(help="")
+            speed: int = option("fast", help="how fast")
 
         def __init__(self, *args: object, **options: object) -> None:
             raise RuntimeError("no")
 
     found = [*_of_type(Odd), *_of_methods(Odd), *_of_options(Odd), *_of_making(Odd)]
     broken = " ".join(finding.what for finding in found if finding.ok is False)
-    parts = ("contract 7", "Odd Type", "not on this machine", "embed() is missing", "chat() is missing", "password")
+    parts = ["contract 7", "Odd Type", "not on this machine", "embed() is missing", "chat() is missing", "password"]
+    parts += ["has no label", "has no docstring", "declares sing, and there are only: audio", "the default of speed"]
     assert [] == [part for part in (*parts, "RuntimeError: no") if part not in broken]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Lay a package `grey_heron` into a folder as pip does."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(source: str, module: str = "grey_heron") -> None:
+        (tmp_path / "grey_heron.py").write_text(source)
+        info = tmp_path / "grey_heron-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: grey-heron\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[provider_router]\ngrey_heron = {module}\n")
+
+    yield install
+    sys.modules.pop("grey_heron", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "told"),
+    [
+        ("def x(:", "grey_heron", "SyntaxError: "),
+        ("from provider_router.plugin import hookimpl", "grey_heron", "has no @hookimpl above it"),
+        ("", "grey.heron", "No module named 'grey'"),
+        (
+            "from provider_router.providers.http import HTTPProvider",
+            "grey_heron",
+            "imports provider_router.providers.http: take the names from provider_router.plugin",
+        ),
+    ],
+)
+def test_what_a_package_breaks_is_told_with_how_to_mend_it(
+    source: str, module: str, told: str, installed: Callable[..., None]
+) -> None:
+    installed(source, module)
+    found = check_plugin("grey_heron", Plugins.load())
+    assert told in " ".join(finding.what for finding in found if finding.ok is False)
 
 
 def test_a_new_plugin_is_a_whole_package(answer, tmp_path: Path) -> None:

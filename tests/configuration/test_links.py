@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +161,25 @@ def test_a_new_default_takes_the_place_of_the_old_one(admin: Admin, desk: str, c
     before = changes()[-1].before
     assert isinstance(before, dict)
     assert len(before["link"]) == 2  # type: ignore[arg-type]
+
+
+def test_a_default_that_cannot_be_set_is_rolled_back_once_and_says_why(admin: Admin, desk: str, path: Path) -> None:
+    # The old system: its fault ran ROLLBACK twice, and the second one's error hid what had been wrong.
+    for name in ("a", "b"):
+        admin.links.link(desk, name, default=name == "a", create=True)
+    with pytest.raises(ConfigError, match="c"):
+        admin.links.set_default(desk, "c")
+    with closing(sqlite3.connect(path)) as file, file:  # SQLite ends the transaction by itself
+        file.execute(
+            "CREATE TRIGGER no BEFORE UPDATE ON provider_models WHEN NEW.model_id = 'b' "
+            "BEGIN SELECT RAISE(ROLLBACK, 'not that one'); END"
+        )
+    with pytest.raises(InvalidConfig, match="not that one"):
+        admin.links.set_default(desk, "b")
+    assert [("a", True), ("b", False)] == [(link.model_id, link.default) for link in admin.links.models_for(desk)]
+    admin.links.link(desk, "d", default=True, create=True)  # and nothing is left half done
+    default = admin.links.default_for(desk)
+    assert "d" == (default and default.model_id)
 
 
 def test_an_edit_changes_what_is_given_and_leaves_the_rest(admin: Admin, desk: str, model: str) -> None:

@@ -24,20 +24,22 @@ def test_the_routers_own_options_do_not_reach_the_backend() -> None:
 
 
 def test_a_timeout_in_seconds_is_the_total_and_limits_are_taken_as_they_are() -> None:
-    assert call(timeout=5).limits == Limits(total=5)
+    assert call(timeout=5).wishes.limits == Limits(total=5)
     limits = Limits(total=9, first_token=2)
-    assert call(timeout=limits).limits is limits
-    assert call().limits == Limits()
+    assert call(timeout=limits).wishes.limits is limits
+    assert call().wishes.limits == Limits()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"zone": "moon"}, "zone: 'moon' is not one of"),
-        ({"max_attempts": 0}, "max_attempts: must be 1 or more, not 0"),
         ({"fallback_on": ["truncated"]}, "truncated"),
         ({"fallback_on": ["nonsense"]}, "nonsense"),
         ({"resume": "maybe"}, "resume"),
+        ({"max_attempts": 0}, "max_attempts: 0 is no whole number of 1 or more"),
+        ({"max_attempts": 2.5}, "max_attempts: 2.5 is no whole number"),
+        ({"max_attempts": True}, "max_attempts: True is no whole number"),
         ({"guards": "maybe"}, "guards"),
         ({"fallback_on": 3}, "fallback_on: 3 is no list"),
         ({"timeout": 0}, "timeout: must be a positive number of seconds"),
@@ -73,9 +75,9 @@ def test_a_stream_is_no_option() -> None:
     ids=["text", "list", "set"],
 )
 def test_failure_classes_are_a_list_or_a_text_with_commas(said: Any) -> None:
-    assert call(fallback_on=said).fallback_on == {"content_policy", "bad_request"}
-    assert call(fallback_on="content_policy").fallback_on == {"content_policy"}
-    assert call(fallback_on=None).fallback_on == frozenset()
+    assert call(fallback_on=said).wishes.fallback_on == {"content_policy", "bad_request"}
+    assert call(fallback_on="content_policy").wishes.fallback_on == {"content_policy"}
+    assert call(fallback_on=None).wishes.fallback_on is None
 
 
 def test_a_capability_that_does_not_exist_is_refused_with_those_that_do() -> None:
@@ -111,3 +113,9 @@ def test_a_conversation_keeps_its_prefix_as_it_grows() -> None:
     assert prefix(*first) == prefix(*first, ("assistant", "hello"), ("user", "more"))
     assert prefix(*first) != prefix(("system", "be brief"), ("user", "ho"))
     assert prefix(("system", "x")) == prefix(("system", "x"))
+
+
+def test_an_empty_list_of_classes_is_nearer_than_the_setting() -> None:
+    settings = RoutingSettings(fallback_on=("bad_request",))
+    assert call().policy(settings, stream=False).fallback_on == {"bad_request"}
+    assert call(fallback_on=[]).policy(settings, stream=False).fallback_on == frozenset()

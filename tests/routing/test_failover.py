@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import groupby
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provider_router.chat import ChatChunk
+from provider_router.chat import Capability, ChatChunk
 from provider_router.dialects.dialect import Sign
 from provider_router.errors import (
     Busy,
@@ -20,13 +21,15 @@ from provider_router.errors import (
     MalformedAnswer,
     NoCandidates,
     ProviderError,
+    QuotaExceeded,
     RateLimited,
     StreamInterrupted,
 )
 from provider_router.limits import DEFAULT_LIMITS, PREAMBLE_EVENTS
 from provider_router.routing.actions import Abandon, Answer, Ask, Fail, Wait
 from provider_router.routing.failover import Failover
-from provider_router.routing.health import Effect, Health
+from provider_router.routing.health import Effect, Health, Key
+from provider_router.routing.hints import Note
 from provider_router.routing.plan import Needs, plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, Snapshot
@@ -883,3 +886,86 @@ def test_whatever_happens_a_request_is_a_legal_walk_of_its_plan_and_ends(
             assert failure is not None
             row = TABLE[failure]
             assert retry <= (row.again_alone if len(names) == 1 else row.again)
+
+
+CHATS = frozenset({Capability.CHAT})
+UNWELL = {
+    "busy": Effect.BUSY,
+    "open": Effect.ENDPOINT_DOWN,
+    "throttled": Effect.QUOTA,
+    "flagged": Effect.AUTH,
+    "model": Effect.MODEL_MISSING,
+}
+
+
+@given(
+    standing=st.lists(
+        st.tuples(st.sampled_from(["ready", "doubted", *UNWELL]), st.booleans(), st.integers(0, 2)),
+        min_size=1,
+        max_size=5,
+    ),
+    pinned=st.none() | st.integers(0, 4),
+    active=st.none() | st.integers(0, 4),
+)
+def test_who_is_asked_is_who_the_plan_names_in_its_order(
+    standing: list[tuple[str, bool, int]], pinned: int | None, active: int | None
+) -> None:
+    health, now = Health(rng=Random(1)), 1000.0
+    names = [f"p{place}" for place in range(len(standing))]
+    link = ProviderLink(model="m", remote_name="m", capabilities=CHATS)
+    views = [
+        ProviderView(id=name, endpoint=f"at-{name}", priority=priority, links={"m": link} if linked else {})
+        for name, (_, linked, priority) in zip(names, standing, strict=True)
+    ]
+    snapshot = Snapshot(providers=tuple(views), active=None if active is None else (names * 5)[active])
+    provider = None if pinned is None else (names * 5)[pinned]
+    needs = Needs(model="m", provider=provider, fallback=True, capabilities=CHATS)
+    for name, (state, _, _) in zip(names, standing, strict=True):
+        key = Key(name, f"at-{name}", "m")
+        if state in UNWELL:
+            health.failed(health.begin(key, now), UNWELL[state], now, reason=state)
+    health.hear(
+        [
+            Note(scope="provider", subject=name, state="flagged", until=now + 60, at=now)
+            for name, (state, _, _) in zip(names, standing, strict=True)
+            if state == "doubted"
+        ]
+    )
+    made = plan(needs, snapshot, health, now=now, at=datetime(2026, 1, 1, tzinfo=UTC))
+    well = [c.provider for c in made.candidates if c.state in ("ready", "busy", "doubted")]
+    last = [c.provider for c in made.candidates if c.state in ("open", "flagged")][:2]
+    machine = Failover(made, Policy(), health=health, budget=RetryBudget(), now=now, rng=Random(1))
+    action = machine.start(now)
+    while not isinstance(action, Fail):
+        assert isinstance(action, Ask)
+        action = machine.failed(QuotaExceeded("no money"), now)
+    assert [attempt.provider for attempt in machine.attempts] == well + last
+
+
+@pytest.mark.parametrize("failure", ["rejected", "late", "nobody"])
+def test_every_skip_is_on_the_error_whatever_it_is(failure: str, scene: Any) -> None:
+    views = [ProviderView(id="a", endpoint="a"), ProviderView(id="b", endpoint="b", enabled=False)]
+    request = scene(views=views[failure == "nobody" :], total=5)
+    action = request.start()
+    if failure == "rejected":
+        action = request.fail(Failure.BAD_REQUEST)
+    elif failure == "late":
+        request.now += 5
+        action = request.fail(request.machine.silent(request.now).error)
+    assert isinstance(action, Fail)
+    assert [(skip.provider, skip.reason) for skip in action.error.skipped] == [("b", "disabled")]
+    assert len(action.error.attempts) == (failure != "nobody")
+
+
+def test_a_prompt_that_is_known_to_be_too_long_for_everybody_is_the_callers_fault(scene: Any) -> None:
+    link = ProviderLink(model="m", remote_name="m", context_length=100, capabilities=CHATS)
+    views = [ProviderView(id="a", endpoint="a", takes_any_model=False, links={"m": link})]
+    action = scene(views=views, needs=Needs(model="m", capabilities=CHATS, prompt_floor=101)).start()
+    assert action.error.failure is Failure.CONTEXT_LENGTH
+    assert str(action.error) == (
+        "the prompt is too long for everybody (a: takes 100 tokens, and the prompt has at least 101)"
+    )
+    assert [skip.provider for skip in action.error.skipped] == ["a"]
+    off = [ProviderView(id="a", endpoint="a", enabled=False, takes_any_model=False, links={"m": link})]
+    action = scene(views=off, needs=Needs(model="m", capabilities=CHATS, prompt_floor=101)).start()
+    assert isinstance(action.error, NoCandidates)  # it is not the length alone

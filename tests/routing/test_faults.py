@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ import pytest
 from provider_router import AsyncRouter, ProviderError, Router, StreamInterrupted
 from provider_router.backends import FAULTS, Backend, Fault, answers, status
 from provider_router.errors import Attempt, Failure
-from provider_router.limits import SERVER_FAULTS_IN_A_ROW, TIMEOUTS_IN_A_ROW
+from provider_router.limits import RATE_LIMIT_WAIT, RETRY_WAIT, SERVER_FAULTS_IN_A_ROW, TIMEOUTS_IN_A_ROW
 from provider_router.routing.health import Effect
-from provider_router.routing.router import ProviderHealth
+from provider_router.routing.report import ProviderHealth
 from provider_router.routing.table import TABLE
 
 pytestmark = pytest.mark.no_cover  # much traffic; quicker tests cover what it runs
@@ -44,6 +45,8 @@ COMPANY = (
 TRANSPORTS = ("its own", pytest.param("httpx", marks=pytest.mark.soak))
 # Ten times the limits of whoever is hasty, in seconds.
 LONGEST = 5.0
+# Two readings of the clock, in seconds.
+CLOCK = 0.001
 
 
 @pytest.fixture(autouse=True, params=TRANSPORTS)
@@ -108,35 +111,54 @@ def check_health(health: list[ProviderHealth], attempts: tuple[Attempt, ...]) ->
         assert (state.until is not None) == (expected != "ready")
 
 
-def check(fault: Fault, expected: str, others: str, attempts: tuple[Attempt, ...], raised: Exception | None) -> None:
-    """What must hold of the attempts and of what the caller got, by the table."""
+def calls_of(fault: Fault, failure: Failure, others: str) -> int:
+    """How many calls the first provider gets, by the table."""
+    row, alone = TABLE[failure], others == "alone"
+    if failure is not Failure.RATE_LIMIT:
+        return 1 + (row.again_alone if alone else row.again)
+    if "-retry-after" in fault.name:
+        return 1 if fault.name.endswith("-long") else 2
+    return 2 if alone else 1  # without the header only if nobody else is left
+
+
+def course(fault: Fault, expected: str, others: str) -> list[tuple[str, Failure | None]]:
+    """All attempts, by the table."""
     if expected == "ok":
-        assert raised is None
-        assert attempts[-1].failure is None
-        return
-    possible = classes(fault, expected)
-    first = [attempt for attempt in attempts if attempt.provider == "first"]
-    assert attempts[0].provider == "first"
-    assert {attempt.failure for attempt in first} <= set(possible)
-    assert all(attempt.duration < LONGEST for attempt in first)
+        return [("first", None)]
     failure = Failure(expected)
-    row = TABLE[failure]
-    assert len(first) <= (1 + max(row.again, 2) if others == "alone" else 1 + row.again)
-    second = [attempt for attempt in attempts if attempt.provider == "second"]
-    if others == "alone" or not row.next:
-        assert second == []
-        assert isinstance(raised, ProviderError)
-        assert raised.failure in possible
-    elif others == "healthy second":
+    first: list[tuple[str, Failure | None]] = [("first", failure)] * calls_of(fault, failure, others)
+    if others == "alone" or not TABLE[failure].next:
+        return first
+    return [*first, ("second", None if others == "healthy second" else Failure.AUTH)]
+
+
+def pause_before(retry: int, failure: Failure) -> float:
+    """The shortest wait before the same provider is asked again, in seconds."""
+    if failure is Failure.RESET and retry == 1:
+        return 0.0
+    return RATE_LIMIT_WAIT[0] if failure is Failure.RATE_LIMIT else RETRY_WAIT[0] * 2 ** (retry - 1)
+
+
+def check(fault: Fault, expected: str, others: str, attempts: tuple[Attempt, ...], raised: Exception | None) -> None:
+    """What must hold of the attempts, of their order and of what the caller got, by the table."""
+    possible = () if expected == "ok" else classes(fault, expected)
+    alike = dict.fromkeys(possible, possible[0] if possible else None)
+    came = [(attempt.provider, alike.get(attempt.failure, attempt.failure)) for attempt in attempts]
+    assert came == course(fault, expected, others)
+    assert all(attempt.duration < LONGEST for attempt in attempts)
+    for number, (before, after) in enumerate(pairwise(attempts), 1):
+        pause = after.started - before.started - before.duration
+        assert before.failure is not None
+        assert pause >= (pause_before(number, before.failure) if before.provider == after.provider else -CLOCK)
+    last = attempts[-1].failure
+    if last is None:
         assert raised is None
-        assert [attempt.failure for attempt in second] == [None]
-    else:
-        assert [attempt.failure for attempt in second] == [Failure.AUTH]
-        assert isinstance(raised, ProviderError)
-        assert raised.failure is (failure if row.callers_fault else Failure.AUTH)
-    if isinstance(raised, ProviderError):
-        assert raised.attempts == attempts
-        assert raised.__notes__ == [str(attempt) for attempt in attempts]
+        return
+    assert isinstance(raised, ProviderError)
+    decisive = attempts[0].failure if TABLE[Failure(expected)].callers_fault else last
+    assert raised.failure is decisive
+    assert raised.attempts == attempts
+    assert raised.__notes__ == [str(attempt) for attempt in attempts]
 
 
 @pytest.mark.parametrize("others", COMPANY)

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from provider_router import Admin, AsyncRouter
 from provider_router.backends import Backend, answers, status
-from provider_router.errors import Failure
+from provider_router.errors import Failure, ProviderError
 from provider_router.providers.plugins import Plugins
 from provider_router.routing.breaker import State
 from provider_router.routing.health import Effect, Health, Key
@@ -260,3 +260,28 @@ async def test_a_router_that_does_not_share_leaves_no_notes(tmp_path: Path, quic
         async with AsyncRouter(database, plugins=plugins, share_health=False, history=False) as router:
             await router.chat("hi")
     assert not await anyio.Path(tmp_path / "router.history.db").exists()
+
+
+async def test_health_tells_of_each_model_that_is_not_well(tmp_path: Path, quick: Any) -> None:
+    """In this process and in the next one; what holds for the whole provider is told once."""
+    database, plugins = tmp_path / "router.db", Plugins([quick])
+    gone = status(404, code="model_not_found")
+    with Backend(*[status(500)] * 3, gone, status(401)) as one, Admin(database, plugins=plugins) as admin:
+        admin.providers.add("one", type="quick", config={"baseURL": one.base_url, "defaultModel": "usual"})
+        async with AsyncRouter(database, plugins=plugins) as router:
+            for model in ("failing", "missing"):
+                with pytest.raises(ProviderError):
+                    await router.chat("hi", model=model)
+            [health] = await router.health()
+        assert (health.state, health.reason, health.until) == ("ready", "", None)
+        assert [(m.model, m.state, m.reason) for m in health.models] == [
+            ("failing", "open", "HTTP 500"),
+            ("missing", "flagged", "HTTP 404"),
+        ]
+        assert all(m.until is not None for m in health.models)
+        async with AsyncRouter(database, plugins=plugins) as router:
+            [health] = await router.health()
+            assert [(m.model, m.state) for m in health.models] == [("failing", "doubted"), ("missing", "doubted")]
+            admin.providers.enable("one")
+            [health] = await router.health()
+            assert health.models == ()

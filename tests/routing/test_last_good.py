@@ -15,6 +15,7 @@ from attrs import evolve
 from provider_router import Admin, AsyncRouter, NoCandidates
 from provider_router.backends import Backend, answers
 from provider_router.providers.plugins import Plugins
+from provider_router.routing.maker import Maker
 from provider_router.store import ChangeRecord, History, OptionRecord, SettingRecord, Store
 
 
@@ -181,7 +182,7 @@ async def test_a_type_whose_class_fails_takes_only_its_own_provider_out(
             bent.reason,
         )
         with Store.open(database) as store:  # and so it is under another configuration
-            view = router.registry.snapshot_of(store.read()).provider("bent")
+            view = Maker(types).snapshot_of(store.read()).provider("bent")
         assert view is not None
         assert bent.reason == view.problem
 

@@ -14,9 +14,11 @@ from provider_router.chat import Capability
 from provider_router.errors import Skipped, UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
-from provider_router.routing.health import Effect, Health, Key
+from provider_router.routing.candidate import Candidate
+from provider_router.routing.health import Effect, Health, Key, Ticket
+from provider_router.routing.hints import Note
 from provider_router.routing.line import Slots
-from provider_router.routing.plan import Candidate, Needs, Plan, plan
+from provider_router.routing.plan import Needs, Plan, plan
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings, Snapshot
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,7 +113,7 @@ def test_of_the_unwell_the_soonest_comes_first() -> None:
     assert order(made(snapshot(view("a"), view("b"), view("c")), health=health)) == ["b", "c", "a"]
 
 
-def test_full_ones_come_last_and_busy_ones_behind_the_free_of_their_kind() -> None:
+def test_full_ones_come_last_and_busy_ones_behind_the_free() -> None:
     health = Health()
     health.begin(Key("a", "at-a", "m"), 100)
     health.failed(health.begin(Key("b", "at-b", "m"), 100), Effect.BUSY, 100, reason="queue")
@@ -124,8 +126,8 @@ def test_full_ones_come_last_and_busy_ones_behind_the_free_of_their_kind() -> No
     result = made(snap, "m", health=health)
     assert [(c.provider, c.state) for c in result.candidates] == [
         ("c", "ready"),
-        ("b", "busy"),
         ("d", "ready"),
+        ("b", "busy"),
         ("a", "full"),
     ]
 
@@ -445,9 +447,88 @@ def test_what_is_forgiven_is_held_against_nobody_in_the_next_plan() -> None:
     snap = snapshot(view("a", priority=1), view("b"))
     health = Health(rng=Random(1))
     health.failed(health.begin(Key("a", "at-a", None), 99.0), Effect.ENDPOINT_DOWN, 99.5, reason="refused")
-    assert (order(made(snap, health=health)), health.troubled(100.0)) == (["b", "a"], True)
+    assert (order(made(snap, health=health)), health.epoch(100.0).troubled) == (["b", "a"], True)
     health.forgive("a", "at-a", 100.0)
-    assert (order(made(snap, health=health)), health.troubled(100.0)) == (["a", "b"], False)
+    assert (order(made(snap, health=health)), health.epoch(100.0).troubled) == (["a", "b"], False)
+
+
+def test_a_plan_in_an_unwell_world_takes_the_candidates_of_the_one_before_until_something_changes() -> None:
+    snap = snapshot(view("a", priority=1), view("b"))
+    health = Health(rng=Random(1))
+    ticket = health.begin(Key("a", "at-a", None), 99.0)
+    health.failed(ticket, Effect.ENDPOINT_DOWN, 99.5, reason="refused")
+    first = made(snap, health=health).candidates
+    assert made(snap, health=health).candidates is first
+    health.failed(health.begin(Key("b", "at-b", None), 99.0), Effect.BUSY, 99.5, reason="")
+    assert made(snap, health=health).candidates is not first
+
+
+_ENDPOINTS = {"a": "x", "b": "x", "c": "y"}
+_PLACES = st.builds(lambda who, model: Key(who, _ENDPOINTS[who], model), st.sampled_from("abc"), st.sampled_from("mn"))
+_EVENTS = st.one_of(
+    st.tuples(st.just("begin"), _PLACES),
+    st.tuples(st.just("fail"), st.integers(0, 5), st.sampled_from(Effect)),
+    st.tuples(st.just("succeed"), st.integers(0, 5)),
+    st.tuples(st.just("hear of"), st.integers(0, 5)),
+    st.tuples(st.just("learn"), _PLACES),
+    st.tuples(st.just("test"), _PLACES),
+    st.tuples(st.just("note"), _PLACES, st.sampled_from(["endpoint", "provider", "missing", "checks"])),
+)
+
+
+def _live(health: Health, tickets: list[Ticket], event: tuple[Any, ...], now: float) -> None:
+    what, *rest = event
+    if what == "begin":
+        tickets.append(health.begin(rest[0], now))
+    elif what in ("fail", "succeed", "hear of") and tickets:
+        ticket = tickets[rest[0] % len(tickets)]
+        if what == "hear of":
+            health.heard(ticket)
+            return
+        tickets.remove(ticket)
+        if what == "fail":
+            health.failed(ticket, rest[1], now, reason="so")
+        else:
+            health.succeeded(ticket, now)
+    elif what == "learn":
+        health.learn(rest[0], Capability.CHAT)
+    elif what == "test":
+        health.tested(rest[0].provider, rest[0].endpoint, now)
+    elif what == "note":
+        key, scope = rest
+        subject = key.endpoint if scope in ("endpoint", "checks") else key.provider
+        model = key.model if scope == "missing" else None
+        health.hear([Note(scope=scope, subject=subject, model=model, state="open", until=now + 3, at=now)])
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.3, 1.0, 5.0, 61.0]), _EVENTS), min_size=4, max_size=24))
+def test_a_plan_is_the_same_whatever_was_planned_before_it(story: list[tuple[float, tuple[Any, ...]]]) -> None:
+    """What is kept of one plan for the next is never old: a world that nobody has looked at yet says the same."""
+
+    def world() -> Snapshot:
+        views = (view("a", priority=2, endpoint="x"), view("b", priority=1, endpoint="x"), view("c", endpoint="y"))
+        return snapshot(*views)
+
+    def steps(snap: Snapshot, health: Health, now: float) -> list[tuple[str, str, str, float]]:
+        at = AT + timedelta(seconds=now)
+        found = plan(Needs(model="m", capabilities=frozenset({Capability.CHAT})), snap, health, now=now, at=at)
+        return [
+            (c.provider, c.state, c.reason, round((c.until - AT).total_seconds(), 3) if c.until else 0.0)
+            for c in found.candidates
+        ]
+
+    snap, watched, tickets = world(), Health(rng=Random(1)), list[Ticket]()
+    clock = 100.0
+    for told, (seconds, event) in enumerate(story, 1):
+        clock += seconds
+        steps(snap, watched, clock)
+        _live(watched, tickets, event, clock)
+        unseen, others = Health(rng=Random(1)), list[Ticket]()
+        now = 100.0
+        for pause, before in story[:told]:
+            now += pause
+            _live(unseen, others, before, now)
+        assert steps(world(), unseen, clock) == steps(snap, watched, clock)
 
 
 def test_credentials_expire_between_two_plans_and_a_plan_of_the_past_has_them_still() -> None:

@@ -6,14 +6,16 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from provider_router import Admin, AsyncRouter, History, ProviderRouterError, Router
-from provider_router.backends import Backend, answers, silent, status
+from provider_router import Admin, AsyncRouter, History, ProviderRouterError, Router, StreamInterrupted
+from provider_router.backends import Backend, answers, broken, silent, status
+from provider_router.home import history_path
 from provider_router.plugin import ChatChunk, ChatResponse, Usage
 from provider_router.providers.plugins import Plugins
 from provider_router.store.trails import RequestRecord, Trail
@@ -153,6 +155,41 @@ async def test_a_caller_who_goes_away_is_recorded_with_what_was_used(place: Plac
     streamed, plain = place.requests()
     assert ("cancelled", True, 1) == (streamed.failure, streamed.estimated, streamed.completion_tokens)
     assert ("cancelled", ["cancelled"]) == (plain.failure, [attempt.failure for attempt in plain.attempts])
+
+
+async def test_an_upstream_that_breaks_in_the_middle_of_a_stream_hangs_nobody_and_is_logged(place: Place) -> None:
+    # The old system: the client waited for ever, and nothing was written down of it.
+    place.one.script(broken(after=3))
+    seen = ""
+    with anyio.fail_after(10), pytest.raises(StreamInterrupted):
+        async with place.router() as router, router.stream("hi") as stream:
+            async for chunk in stream:
+                seen += chunk.text
+    [request] = place.requests()
+    assert seen
+    assert ("one", "truncated", True) == (request.provider, request.failure, request.stream)
+    assert [("one", "truncated")] == [(attempt.provider, attempt.failure) for attempt in request.attempts]
+
+
+async def test_a_client_that_leaves_a_stream_ends_it_upstream_and_is_logged(place: Place) -> None:
+    # The old system: the upstream call went on, and nothing was written down of it.
+    place.one.script(answers("word " * 500, pace=0.02))
+    async with place.router() as router, router.stream("hi") as stream:
+        await anext(stream)
+    assert place.one.wait_until(lambda backend: backend.hang_ups == 1)
+    assert ["cancelled"] == [request.failure for request in place.requests()]
+
+
+async def test_no_session_is_deleted_when_a_router_starts(place: Place) -> None:
+    # The old system's proxy: its start deleted every session in the shared database, and with them every request.
+    for _ in range(3):
+        async with place.router() as router:
+            await router.chat("hi", session="mine")
+        with closing(sqlite3.connect(history_path(place.database))) as file, file:
+            file.execute("UPDATE sessions SET expires_at = 1")
+    with History(place.database) as history:
+        assert ["mine"] * 3 == [session.name for session in history.sessions()]
+        assert 3 == len(history.list())
 
 
 async def test_embeddings_and_completions_are_recorded_under_their_paths(place: Place) -> None:
@@ -318,7 +355,7 @@ async def test_a_plan_recomputes_from_its_trail_and_differs_with_another_configu
     with Store.open(place.database) as store:
         then = store.read()
         async with place.router() as router:
-            for _ in range(8):
+            for _ in range(24):  # that chance gives one order alone is then no matter of luck
                 await router.chat("hi")
         place.admin.providers.disable("one")
         now = store.read()

@@ -255,3 +255,14 @@ def test_many_processes_may_route_over_one_file(admin: Admin, database: Path) ->
         for _ in range(3)
     ]
     assert [process.communicate(timeout=60)[0] for process in processes] == ["nobody\n"] * 3
+
+
+async def test_the_environment_holds_for_providers_without_a_database_too(
+    quick: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROUTER_ROUTING_MAX_PARALLEL", "3")
+    monkeypatch.setenv("PROUTER_ROUTING_TIMEOUT", "7s")
+    own = quick("own", base_url="http://localhost:1/v1", timeout=5.0, max_parallel=1)
+    async with AsyncRouter(providers=[quick("a", base_url="http://localhost:1/v1"), own]) as router:
+        views = {view.id: (view.max_parallel, view.limits.timeout) for view in router.registry.snapshot.providers}
+    assert views == {"a": (3, 7.0), "own": (1, 5.0)}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provider_router import AsyncRouter, StreamInterrupted
+from provider_router import Admin, AsyncRouter, StreamInterrupted
 from provider_router.backends import (
     DONE,
     STALL,
@@ -24,6 +25,7 @@ from provider_router.backends import (
     streams,
 )
 from provider_router.errors import Failure, NotCapable
+from provider_router.providers.plugins import Plugins
 
 STORY = "One pelican flew over the quiet harbour."
 
@@ -187,3 +189,58 @@ async def test_a_doubtful_answer_is_a_warning_or_the_next_providers_turn(quick: 
     assert (passed.text, passed.warnings) == ("two", ())
     assert silent.warnings == ()
     assert stream.response.warnings == warned.warnings
+
+
+@pytest.mark.parametrize("after", [2, 4, 6])  # in the middle of the reasoning, behind it, and in the text
+async def test_reasoning_that_was_handed_out_is_not_said_twice(after: int, quick: Any) -> None:
+    thinking = answers(STORY, reasoning="It is a bird.")
+    with Backend(broken(after=after, answer=thinking)) as one, Backend(thinking) as two:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]) as r:
+            async with r.stream("hi", model="m", resume="replay") as stream:
+                chunks = [chunk async for chunk in stream]
+    assert ("It is a bird.", STORY) == ("".join(c.reasoning for c in chunks), "".join(c.text for c in chunks))
+    assert [a.failure for a in stream.attempts] == [Failure.TRUNCATED, None]
+
+
+async def test_other_reasoning_or_none_is_no_replay(quick: Any) -> None:
+    cut = broken(after=2, answer=answers(STORY, reasoning="It is a bird."))
+    for other in (answers(STORY, reasoning="Is it a fish?"), answers(STORY)):
+        text, error = await replayed(quick, cut, other)
+        assert text == ""
+        assert error is not None
+        assert error.attempts[-1].detail == "another answer"
+
+
+async def test_a_doubtful_stream_is_the_next_providers_turn_before_its_first_word(quick: Any) -> None:
+    with Backend(answers("one", model="other-7b")) as one, Backend(answers("two", model="pelican")) as two:
+        providers = [quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]
+        async with AsyncRouter(providers=providers) as r:
+            async with r.stream("hi", model="pelican", guards="next") as stream:
+                text = "".join([chunk.text async for chunk in stream])
+            states = {state.state for state in await r.health()}
+    assert [(a.provider, a.detail) for a in stream.attempts] == [("a", "doubtful answer"), ("b", "")]
+    assert (text, stream.response.warnings, states) == ("two", (), {"ready"})
+
+
+async def test_a_doubtful_answer_teaches_nothing_about_tools(quick: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    with Backend(answers("one", model="other-7b")) as one, Backend(answers("two", model="pelican")) as two:
+        providers = [quick("a", base_url=one.base_url), quick("b", base_url=two.base_url)]
+        async with AsyncRouter(providers=providers) as r:
+            answer = await r.chat("hi", model="pelican", tools=[tool], guards="next")
+            steps = await r.plan("pelican", needs=["chat", "tools"])
+    assert [(a.provider, a.failure) for a in answer.attempts] == [("a", Failure.CAPABILITY), ("b", None)]
+    assert [(step.provider, step.state) for step in steps] == [("a", "ready"), ("b", "ready")]
+
+
+async def test_a_model_by_another_name_is_no_doubt_in_a_stream(tmp_path: Path, quick: Any) -> None:
+    database, plugins = tmp_path / "router.db", Plugins([quick])
+    with Backend(answers("one", model="theirs")) as one, Admin(database, plugins=plugins) as admin:
+        admin.providers.add("a", type="quick", config={"baseURL": one.base_url})
+        admin.models.add("pelican")
+        admin.links.link("a", "pelican", remote_name="theirs")
+        admin.models.add("fast", alias_of="pelican")
+        async with AsyncRouter(database, plugins=plugins) as r, r.stream("hi", model="fast") as stream:
+            async for _ in stream:
+                pass
+        assert (stream.model, stream.response.warnings) == ("theirs", ())

@@ -300,7 +300,7 @@ async def test_a_check_tells_what_it_found_and_ends_what_was_held_against_the_pr
     ("option", "message"),
     [
         ({"zone": "moon"}, "zone: 'moon' is not one of loopback, lan, internet"),
-        ({"max_attempts": 0}, "max_attempts: must be 1 or more"),
+        ({"max_attempts": 0}, "max_attempts: 0 is no whole number of 1 or more"),
         ({"timeout": -1.0}, "timeout: must be a positive number of seconds"),
         ({"fallback_on": ["nonsense"]}, "'nonsense' is no failure class"),
     ],

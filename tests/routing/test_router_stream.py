@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from typing import Any
 
 import anyio
@@ -39,6 +40,29 @@ async def test_the_words_arrive_one_by_one_and_add_up(quick: Any) -> None:
             assert len([text for text in texts if text]) > 1
             assert (stream.provider, stream.response.finish_reason) == ("a", "stop")
             assert [a.failure for a in stream.attempts] == [None]
+
+
+async def test_an_open_stream_keeps_of_what_was_read_hardly_more_than_the_bytes(quick: Any) -> None:
+    with Backend(answers(LONG)) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi") as stream:
+            await anext(stream)
+            tracemalloc.start()
+            try:
+                size = 0
+                async for chunk in stream:
+                    size += len(chunk.data) if chunk.text else 0
+                gc.collect()
+                kept, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert kept < 3 * size
+
+
+async def test_chunks_of_long_ago_say_what_they_said(quick: Any) -> None:
+    with Backend(answers("Why is the sky blue?")) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi") as stream:
+            told = [(chunk, chunk.text, chunk.raw) async for chunk in stream]
+    assert [(text, raw) for _, text, raw in told] == [(chunk.text, chunk.raw) for chunk, _, _ in told]
 
 
 async def test_a_failure_before_the_first_word_goes_to_the_next_provider(quick: Any) -> None:

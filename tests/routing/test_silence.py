@@ -11,16 +11,24 @@ from hypothesis import strategies as st
 from provider_router.errors import Busy, Failure, ProviderTimeout, StreamInterrupted
 from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
-from provider_router.routing.plan import Candidate
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.silence import Silence
 from provider_router.routing.snapshot import ProviderView
 
 LIMITS = Limits(timeout=600.0, connect=5.0, first_token=60.0, idle=20.0, check_after=10.0)
 
 
-def silence(*, stream: bool = False, check: bool = False, share: float | None = None, now: float = 100.0) -> Silence:
+def silence(
+    *,
+    stream: bool = False,
+    check: bool = False,
+    share: float | None = None,
+    now: float = 100.0,
+    limits: Limits = LIMITS,
+    check_first: bool = False,
+) -> Silence:
     candidate = Candidate(provider="a", model=None, asked=None, view=ProviderView(id="a", free_check=check))
-    return Silence(candidate, LIMITS, stream=stream, share=share, now=now)
+    return Silence(candidate, limits, stream=stream, share=share, now=now, check_first=check_first)
 
 
 def error_at(watched: Silence, now: float, *, committed: bool = False) -> Any:
@@ -85,6 +93,17 @@ def test_a_silent_call_is_checked_after_ten_seconds_and_every_ten_again() -> Non
     assert watched.due(112, committed=False) is None
     assert watched.checked(111.5, True, telling=True) is None
     assert watched.deadline(committed=False) == 121.5
+
+
+def test_beside_the_check_that_comes_first_no_other_is_asked() -> None:
+    watched = silence(check=True, check_first=True, limits=Limits(connect=5, timeout=600, check_after=1))
+    assert watched.deadline(committed=False) == 705  # of the call itself
+    assert watched.due(101, committed=False) is None
+    watched.passed_check(102.5)
+    assert watched.deadline(committed=False) == 103.5
+    watched.sent(103)
+    assert watched.due(103.5, committed=False) is None
+    assert isinstance(watched.due(104, committed=False), Check)
 
 
 def test_silent_to_the_limit_with_an_answered_check_is_busy() -> None:

@@ -192,7 +192,7 @@ class World:
         assert not self._heap, "the world never comes to rest"
         assert all(request.over for request in self.requests), "a request never ends"
         for process in self.all:
-            assert process.health.in_flight == process.health._over_links == {}
+            assert process.health.in_flight == process.health._load.over_links == {}
             assert len(process.health.line) == 0
             assert not any(process.running.values())
         assert self.trials == {}

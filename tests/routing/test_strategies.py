@@ -126,4 +126,4 @@ def test_what_is_remembered_of_speeds_and_conversations_is_bounded() -> None:
         ticket = health.begin(Key("a", "a", f"m{number}"), 100)
         health.spoke(ticket, 101, prefix=f"p{number}")
     assert len(health._speeds) == 1000
-    assert len(health._served) == 10_000
+    assert len(health._homes) == 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ from provider_router.errors import ProviderTimeout
 from provider_router.plugin import Capability, Provider
 from provider_router.routing.actions import Abandon
 from provider_router.routing.failover import Failover
-from provider_router.routing.vigil import vigil
+from provider_router.routing.vigil import Bell, TimedVigil, vigil
 
 
 @pytest.fixture
@@ -95,3 +96,59 @@ async def test_a_step_that_swallows_its_end_leaves_no_cancellation_behind() -> N
     task = asyncio.current_task()
     assert task is not None
     assert (await watch.over(deaf()), watch.verdict is None, task.cancelling()) == ("late", False, 0)
+
+
+class Timed(Machine):
+    """One whose silence is due after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._at = time.monotonic() + seconds
+
+    def deadline(self) -> float:
+        return self._at
+
+
+async def test_each_of_many_silences_ends_in_its_turn_and_one_that_is_over_is_left_alone() -> None:
+    ended: list[float] = []
+
+    async def call(seconds: float) -> None:
+        watch = vigil(cast(Failover, Timed(seconds)), time.monotonic, nobody)
+        await watch.over(asyncio.Event().wait())
+        watch.end()
+        ended.append(seconds)
+
+    async def answered() -> bool:
+        watch = vigil(cast(Failover, Timed(0.02)), time.monotonic, nobody)
+        await watch.over(asyncio.sleep(0))
+        watch.end()
+        await asyncio.wait(silent)
+        return watch.verdict is None
+
+    silent = [asyncio.ensure_future(call(seconds)) for seconds in (0.06, 0.01, 0.04, 0.02)]
+    assert await answered()
+    assert ended == [0.01, 0.02, 0.04, 0.06]
+
+
+async def test_many_calls_that_wait_have_one_timer_between_them() -> None:
+    loop = asyncio.get_running_loop()
+    made: list[float] = []
+
+    class Loop:
+        """The running loop, and how many timers it is asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(loop, name)
+
+        def call_at(self, when: float, *args: Any) -> asyncio.TimerHandle:
+            made.append(when)
+            return loop.call_at(when, *args)
+
+    bell = Bell(cast(asyncio.AbstractEventLoop, Loop()))
+    vigils = [TimedVigil(cast(Failover, Timed(60.0)), time.monotonic, nobody, bell=bell) for _ in range(50)]
+    waiting = [asyncio.ensure_future(each.over(asyncio.Event().wait())) for each in vigils]
+    await asyncio.sleep(0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+    assert len(made) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -61,7 +62,13 @@ class ChangesTheRequest(Good):
         return request
 
 
+class PromisesEmbeddings(Good):
+    async def embed(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+
 BROKEN = [
+    (PromisesEmbeddings, "test_embeddings_are_made", "declared-works", {}),
     (TellsErrorsAsText, "test_an_error_names_the_model", "error-tells", {}),
     (TellsErrorsAsText, "test_faults_come_to", "fault-has-its-class", {"outcome": "auth"}),
     (DropsUnknownFields, "test_unknown_fields_reach_the_backend", "fields-passed-on", {"way": "stream"}),

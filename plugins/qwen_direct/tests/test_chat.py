@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provider_router import AsyncRouter, system, user
-from provider_router.backends import CLOSE, STALL, Reply, Request, event
+from provider_router.backends import CLOSE, STALL, Pause, Reply, Request, answers, event
 from provider_router.backends.wire import chunked, head, response
 from provider_router.errors import RequestRejected
-from provider_router.plugin import Capability, ChatRequest, Failure, ProviderError, encode
-from provider_router.testing import ChatQwenFake
+from provider_router.plugin import Capability, ChatRequest, Failure, OpenAICompatibleProvider, ProviderError, encode
+from provider_router.testing import ChatQwenFake, OpenAIFake
 from provider_router.testing.fakes.chat_qwen import COMPLETIONS, MODELS, NEW, STOP, created, piece, tells
 from provider_router_qwen_direct import QwenDirect
 
@@ -155,7 +155,7 @@ async def test_an_image_is_refused_before_anything_is_sent(provider: QwenDirect,
     with pytest.raises(ProviderError) as raised:
         await provider.chat(ChatRequest.of([{"role": "user", "content": [image]}]))
     assert Failure.CAPABILITY == raised.value.failure
-    assert [] == asked(site)
+    assert [] == site.requests
 
 
 async def test_several_answers_at_once_are_refused_before_anything_is_sent(
@@ -165,6 +165,33 @@ async def test_several_answers_at_once_are_refused_before_anything_is_sent(
         await provider.chat(ChatRequest.of("Hi", fields={"n": 2}))
     assert Failure.CAPABILITY == raised.value.failure
     assert [] == site.requests
+
+
+@pytest.mark.parametrize("form", [{"type": "json_object"}, {"type": "json_schema", "json_schema": {}}, "json"])
+async def test_an_answer_in_json_is_refused_before_anything_is_sent(
+    provider: QwenDirect, site: ChatQwenFake, form: Any
+) -> None:
+    with pytest.raises(ProviderError, match="response_format") as raised:
+        await provider.chat(ChatRequest.of("Hi", extra_body={"response_format": form}))
+    assert Failure.CAPABILITY == raised.value.failure
+    assert [] == site.requests
+    assert (await provider.chat(ChatRequest.of("Hi", extra_body={"response_format": {"type": "text"}}))).text
+
+
+async def test_whoever_can_answer_in_json_is_asked_instead_and_nothing_is_held_against_the_first(
+    make: Make, site: ChatQwenFake
+) -> None:
+    with OpenAIFake(answers('{"dry": true}')) as other:
+        providers = [make(site.base_url), OpenAICompatibleProvider("other", base_url=other.base_url)]
+        async with AsyncRouter(providers=providers) as router:
+            answer = await router.chat("JSON?", tools=[WEATHER], response_format={"type": "json_object"})
+            first, _ = await router.plan(needs=["chat", "tools"])
+    refused, _ = answer.attempts
+    assert (Failure.CAPABILITY, "response_format json_object") == (refused.failure, refused.detail)
+    assert (("other", '{"dry": true}'), ("qwen", "ready")) == (
+        (answer.provider, answer.text),
+        (first.provider, first.state),
+    )
 
 
 # Tools
@@ -296,6 +323,39 @@ async def test_such_a_request_is_bound_to_its_provider(make: Make, site: ChatQwe
     assert {"qwen"} == {attempt.provider for attempt in raised.value.attempts}
 
 
+# Phases that nobody knows
+
+
+async def test_of_an_unknown_phase_the_log_is_told_once(
+    provider: QwenDirect, site: ChatQwenFake, caplog: pytest.LogCaptureFixture, login: dict[str, str]
+) -> None:
+    odd = f"odd {login['token']} phase"
+    site.script(tells(created(), piece("note", phase=odd), piece("Hello."), piece(status="finished")))
+    for _ in range(2):
+        assert "Hello." == (await provider.chat(ChatRequest.of("Hi"))).text
+    assert ["qwen: an answer has the phase 'odd *** phase', which is not known here and was left out"] == [
+        record.getMessage() for record in caplog.records if record.name == "provider_router"
+    ]
+
+
+async def test_an_answer_of_unknown_phases_alone_is_a_failure_that_names_them(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(tells(created(), piece("Hello.", phase="reply"), piece(phase="reply", status="finished")))
+    with pytest.raises(ProviderError, match="phases that are not known here: 'reply'") as raised:
+        await provider.chat(ChatRequest.of("Hi"))
+    assert Failure.MALFORMED == raised.value.failure
+    assert [{"chat_id": "c-1", "response_id": "r-1"}] == [request.json for request in asked(site, STOP)]
+
+
+async def test_an_answer_that_is_cut_after_an_unknown_phase_is_only_cut(
+    provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(tells(created(), piece("note", phase="mcp_call"), piece("Hel")))
+    with pytest.raises(ProviderError, match="ended its answer too early"):
+        await provider.chat(ChatRequest.of("Hi"))
+
+
 # Streams that end in another way
 
 
@@ -346,6 +406,45 @@ async def test_a_whole_answer_is_given_though_the_connection_stays_open(
         answer = await provider.chat(ChatRequest.of("Hi"))
     assert ("Hello.", 9) == (answer.text, answer.usage and answer.usage.completion_tokens)
     assert [] == asked(site, STOP)
+
+
+async def test_a_stream_ends_though_the_connection_stays_open(provider: QwenDirect, site: ChatQwenFake) -> None:
+    site.script(tells(*events("Hello."), STALL))
+    with anyio.fail_after(10):
+        chunks = await streamed(provider, ChatRequest.of("Hi"))
+    assert ("Hello.", "stop") == ("".join(chunk.text for chunk in chunks), chunks[-1].finish_reason)
+
+
+async def test_one_connection_serves_one_answer_after_another(provider: QwenDirect, site: ChatQwenFake) -> None:
+    for pieces in ([], [Pause(0.02)]):  # the end of the stream comes with the answer's, or after it
+        site.script(tells(*events("Hello."), *pieces))
+        assert "Hello." == (await provider.chat(ChatRequest.of("Hi"))).text
+        await streamed(provider, ChatRequest.of("Hi"))
+    assert 1 == len({request.connection for request in site.requests})
+
+
+async def test_usage_that_comes_after_the_end_is_told(provider: QwenDirect, site: ChatQwenFake) -> None:
+    usage = {"input_tokens": 1012, "output_tokens": 9, "total_tokens": 1021}
+    site.script(tells(*events("Hello."), Pause(0.02), piece(usage=usage), STALL))
+    answer = await provider.chat(ChatRequest.of("Hi"))
+    assert 1021 == (answer.usage and answer.usage.total_tokens)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [event(": x")] * 10_000,
+        [event({"error": {"code": "Too_Many_Requests"}}), CLOSE],
+        [b"data: {broken\n\n", CLOSE],
+    ],
+    ids=["no end", "an error", "no sense"],
+)
+async def test_what_follows_a_whole_answer_spoils_it_no_more(
+    after: list[Any], provider: QwenDirect, site: ChatQwenFake
+) -> None:
+    site.script(tells(*events("Hello."), Pause(0.02), *after))
+    with anyio.fail_after(10):
+        assert "Hello." == (await provider.chat(ChatRequest.of("Hi"))).text
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end(make: Make, site: ChatQwenFake) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from provider_router import AsyncRouter
+from provider_router import Admin, AsyncRouter
 from provider_router.backends import Reply
 from provider_router.backends.wire import response
-from provider_router.errors import NoCandidates
+from provider_router.errors import AuthenticationFailed, NoCandidates
 from provider_router.plugin import ChatRequest, Failure, ProviderError, decode, encode
 from provider_router.testing import ChatQwenFake
 from provider_router.testing.fakes.chat_qwen import created, tells
@@ -88,6 +88,21 @@ async def test_a_login_that_has_ended_is_told_by_the_check_and_never_sent(
         with pytest.raises(NoCandidates, match="credentials expired"):
             await router.chat("Hi")
     assert (Failure.AUTH, []) == (raised.value.failure, site.requests)
+
+
+async def test_a_login_that_was_refused_is_flagged_until_another_one_is_set(
+    tmp_path: Path, site: ChatQwenFake, login: dict[str, str]
+) -> None:
+    site.key = "renewed-umid-0002"
+    with Admin(tmp_path / "router.db") as admin:
+        admin.providers.add("qwen", type="qwen-direct", config={"baseURL": site.base_url, **login})
+        async with AsyncRouter(tmp_path / "router.db", history=False) as router:
+            with pytest.raises(AuthenticationFailed, match="renew the options token and cookies"):
+                await router.chat("Hi")
+            (state,) = await router.health()
+            admin.providers.edit("qwen", config={"token": site.key})
+            answer = await router.chat("Hi")
+    assert ("flagged", "echo: Hi") == (state.state, answer.text)
 
 
 def test_its_repr_shows_no_secret(make: Callable[..., QwenDirect], login: dict[str, str]) -> None:

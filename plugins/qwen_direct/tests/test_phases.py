@@ -103,6 +103,28 @@ def test_a_search_on_the_way_is_no_text() -> None:
     assert "Found." == text(chunks)
 
 
+def test_a_phase_that_is_not_known_is_no_text_and_no_end_and_is_remembered_once() -> None:
+    events = [
+        created(),
+        piece('{"plan": 1}', phase="mcp_call"),
+        piece("", phase="mcp_call", status="finished"),
+        piece("Hi"),
+        piece("more", phase="mcp_call"),
+    ]
+    reader, chunks = read([*events, piece(status="finished")])
+    assert ("Hi", "", ["mcp_call"]) == (text(chunks), reasoning(chunks), reader.unknown)
+    assert ["stop"] == [chunk.finish_reason for chunk in chunks if chunk.finish_reason]
+    assert not read(events)[0].finished
+
+
+def test_a_picture_is_a_part_of_the_answer_and_its_end_only_where_nothing_follows() -> None:
+    drawn = [created(), piece("https://x/y.png", phase="image_gen"), piece("", phase="image_gen", status="finished")]
+    for events, said in ((drawn, "https://x/y.png"), ([*drawn, *told(" A heron.")], "https://x/y.png A heron.")):
+        reader, chunks = read(events)
+        assert (said, ["stop"]) == (text(chunks), [chunk.finish_reason for chunk in chunks if chunk.finish_reason])
+        assert reader.finished
+
+
 def test_an_answer_that_became_too_long_says_so() -> None:
     event = piece("cut")
     event["choices"][0]["finish_reason"] = "length"

@@ -107,6 +107,18 @@ async def test_tools_that_are_no_functions_are_left_to_the_proxy_or_refused(
     assert Failure.CAPABILITY == caught.value.failure
 
 
+async def test_an_answer_in_json_is_refused_since_the_proxy_would_drop_the_wish(
+    native: QwenProxy, xml: QwenProxy, proxy: QwenProxyFake
+) -> None:
+    for provider in (native, xml):
+        with pytest.raises(ProviderError, match=r"no response_format \(json_object\)") as caught:
+            await provider.chat(asked(response_format={"type": "json_object"}))
+        with pytest.raises(ProviderError):
+            await chunks(provider, asked(response_format={"type": "json_object"}))
+        assert Failure.CAPABILITY == caught.value.failure
+    assert [] == proxy.requests
+
+
 # With the tools in the prompt
 
 

@@ -34,7 +34,7 @@ from provider_router.backends.openai import (
     embeds,
     lists,
 )
-from provider_router.backends.voice import Voice, Wire
+from provider_router.backends.voice import ErrorWords, Voice, Wire
 from provider_router.backends.wire import CLOSE, DONE, RESET, STALL, Pause, Reply, Request, Step, Until, event
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "STALL",
     "Answer",
     "Backend",
+    "ErrorWords",
     "Fault",
     "Model",
     "Pause",

@@ -14,8 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from attrs import define, field
-
+from provider_router.backends.connection import Connection
 from provider_router.backends.listener import HOST, Listener
 from provider_router.backends.traffic import Traffic
 from provider_router.backends.wire import (
@@ -41,29 +40,6 @@ _NO_LINGER: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _NOT_HTTP: Final = response(b"This port speaks HTTP.\n", status=400, content_type="text/plain")
 
 
-@define(eq=False)
-class _Connection:
-    socket: socket.socket
-    serial: int
-    received: bytearray = field(factory=bytearray)
-    outgoing: bytearray = field(factory=bytearray)
-    turn: int = 0
-    steps: Iterator[Step] | None = None
-    last_turn: bool = False
-    continued: bool = False
-    wake_at: float | None = None
-    event: threading.Event | None = None
-    stalled: bool = False
-
-    def waits(self, now: float) -> bool:
-        """Tell whether the next step has to wait still."""
-        if self.event is not None and self.event.is_set():
-            self.event = None
-        if self.wake_at is not None and self.wake_at <= now:
-            self.wake_at = None
-        return self.stalled or self.event is not None or self.wake_at is not None
-
-
 class Server(Traffic):
     """A server on a free port of 127.0.0.1, from enter to exit of its `with` block.
 
@@ -85,7 +61,7 @@ class Server(Traffic):
         self.port = port
         self.scheme = scheme
         self.greeting = greeting
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self._frozen = False
         self._stopping = False
         self._failure: Exception | None = None
@@ -238,14 +214,14 @@ class Server(Traffic):
         peer.setblocking(False)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._note(accepted=1)
-        connection = _Connection(peer, self.connections)
+        connection = Connection(peer, self.connections)
         self._open.add(connection)
         self._selector.register(peer, selectors.EVENT_READ, lambda: self._read(connection))
         if self.greeting:
             connection.outgoing += self.greeting
             connection.stalled = True
 
-    def _read(self, connection: _Connection) -> None:
+    def _read(self, connection: Connection) -> None:
         try:
             data = connection.socket.recv(_READ_BYTES)
         except BlockingIOError:  # woken because it can be written to
@@ -257,7 +233,7 @@ class Server(Traffic):
         else:
             self._hang_up(connection)
 
-    def _advance(self, connection: _Connection) -> None:
+    def _advance(self, connection: Connection) -> None:
         taken = 0
         while connection in self._open:
             if connection.steps is None and not connection.stalled and not self._begin(connection):
@@ -269,7 +245,7 @@ class Server(Traffic):
             taken += 1
             self._take_step(connection, connection.steps)
 
-    def _begin(self, connection: _Connection) -> bool:
+    def _begin(self, connection: Connection) -> bool:
         try:
             request = read_request(connection.received, connection=connection.serial, turn=connection.turn + 1)
         except NotHTTP:
@@ -292,7 +268,7 @@ class Server(Traffic):
             return False
         return True
 
-    def _take_step(self, connection: _Connection, steps: Iterator[Step]) -> None:
+    def _take_step(self, connection: Connection, steps: Iterator[Step]) -> None:
         try:
             step = next(steps, None)
         except Exception as error:
@@ -315,7 +291,7 @@ class Server(Traffic):
         else:
             self._close(connection)
 
-    def _flush(self, connection: _Connection) -> bool:
+    def _flush(self, connection: Connection) -> bool:
         try:
             sent = connection.socket.send(connection.outgoing)
         except BlockingIOError:
@@ -328,24 +304,24 @@ class Server(Traffic):
         self._watch(connection, selectors.EVENT_READ | (selectors.EVENT_WRITE if rest else 0))
         return not rest
 
-    def _watch(self, connection: _Connection, events: int) -> None:
+    def _watch(self, connection: Connection, events: int) -> None:
         key = self._selector.get_key(connection.socket)
         if key.events != events:
             self._selector.modify(connection.socket, events, key.data)
 
-    def _fail(self, connection: _Connection, error: Exception) -> None:
+    def _fail(self, connection: Connection, error: Exception) -> None:
         self._failure = self._failure or error
         self._reset(connection)
 
-    def _hang_up(self, connection: _Connection) -> None:
+    def _hang_up(self, connection: Connection) -> None:
         self._close(connection, hang_ups=int(connection.steps is not None))
 
-    def _reset(self, connection: _Connection) -> None:
+    def _reset(self, connection: Connection) -> None:
         with suppress(OSError):  # macOS: the caller was faster
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._close(connection)
 
-    def _close(self, connection: _Connection, *, hang_ups: int = 0) -> None:
+    def _close(self, connection: Connection, *, hang_ups: int = 0) -> None:
         self._selector.unregister(connection.socket)
         connection.socket.close()
         connection.steps = None

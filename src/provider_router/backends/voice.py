@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypedDict, Unpack
 
 from provider_router.backends.wire import DONE, Request, Step, encode, event, response, stream
 
@@ -15,6 +15,23 @@ if TYPE_CHECKING:
 CREATED: Final = 1_767_000_000
 
 ErrorForm = Literal["object", "string", "detail"]
+
+
+class ErrorWords(TypedDict, total=False):
+    """What an error says beside its text for people.
+
+    Attributes:
+        code: The code for programs; the form "object" only.
+        kind: OpenAI's second code for programs, `error` unless given; the form "object" only.
+        param: The field at fault; the form "object" only.
+        form: "object" (unless given) is `{"error": {"message": …, "type": …, "param": …, "code": …}}`, "string" is
+            `{"error": "…"}`, "detail" is `{"detail": "…"}`.
+    """
+
+    code: str | int | None
+    kind: str
+    param: str | None
+    form: ErrorForm
 
 
 class Wire(enum.Enum):
@@ -106,30 +123,20 @@ class Voice:
 
     # How an error looks
 
-    def error(
-        self,
-        message: str,
-        *,
-        code: str | int | None = None,
-        kind: str = "error",
-        param: str | None = None,
-        form: ErrorForm = "object",
-    ) -> object:
+    def error(self, message: str, **about: Unpack[ErrorWords]) -> object:
         """The JSON of an error.
 
         Args:
             message: The text for people.
-            code: The code for programs; the form "object" only.
-            kind: OpenAI's second code for programs; the form "object" only.
-            param: The field at fault; the form "object" only.
-            form: "object" is `{"error": {"message": …, "type": …, "param": …, "code": …}}`, "string" is
-                `{"error": "…"}`, "detail" is `{"detail": "…"}`. A dialect with one form of its own takes no notice.
+            about: What it says beside that. A dialect with one form of its own takes no notice of `form`.
         """
-        if form == "string":
-            return {"error": message}
-        if form == "detail":
-            return {"detail": message}
-        return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        match about.get("form"):
+            case "string":
+                return {"error": message}
+            case "detail":
+                return {"detail": message}
+        words = {"type": about.get("kind", "error"), "param": about.get("param"), "code": about.get("code")}
+        return {"error": {"message": message, **words}}
 
     def error_piece(self, error: object) -> bytes:
         """An error as a piece of a stream."""

@@ -9,10 +9,11 @@ from provider_router.chat.answer import ToolCall, Usage, content_text, usage_to_
 from provider_router.chat.chunk import ChatChunk
 from provider_router.chat.json_text import decode, encode
 from provider_router.chat.messages import Message, Prompt, assistant, image, system, tool, user
-from provider_router.chat.request import UNWATCHED, Capability, ChatFields, ChatRequest, Progress
+from provider_router.chat.request import CALL_OPTIONS, UNWATCHED, Capability, ChatFields, ChatRequest, Progress
 from provider_router.chat.response import ChatResponse
 
 __all__ = [
+    "CALL_OPTIONS",
     "UNWATCHED",
     "Capability",
     "ChatChunk",

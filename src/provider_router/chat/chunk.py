@@ -90,13 +90,19 @@ class ChatChunk:
         Raises:
             ValueError: where the backend sent no JSON object.
         """
-        if self._raw is None:
+        raw = self._raw
+        if raw is None:
             assert self._data is not None
             raw = decode(self._data)
             if not isinstance(raw, dict):
                 raise ValueError("a chunk is a JSON object")
             self._raw = raw
-        return self._raw
+        return raw
+
+    def fold(self) -> None:
+        """Keep the bytes alone, a tenth of what they say once decoded; that is done again if somebody looks again."""
+        if self._data is not None:
+            self._raw = None
 
     def _get(self, name: str) -> Any:
         try:
@@ -130,6 +136,8 @@ class ChatChunk:
 
     @property
     def usage(self) -> Usage | None:
+        if self._raw is None and self._data is not None and b'"usage"' not in self._data:
+            return None
         return Usage.read(self._get("usage"))
 
     @property

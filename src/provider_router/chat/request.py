@@ -62,6 +62,7 @@ class ChatFields(TypedDict, total=False):
     safety_identifier: str | None
 
 
+_LISTS = (list, tuple)
 _FIELDS = frozenset(ChatFields.__annotations__)
 _KNOWN = _FIELDS | {"model", "messages", "stream"}
 # What a call takes beside the fields, for the hint at a misspelt one.
@@ -174,14 +175,16 @@ class ChatRequest:
             ValueError: for a body without messages.
         """
         changes: dict[str, Any] = {}
-        for name, value in (fields or {}).items():
-            if name not in _FIELDS:
-                raise TypeError(_unknown_field(name))
-            if value is not None:
-                changes[name] = value
+        if fields:
+            for name, value in fields.items():
+                if name not in _FIELDS:
+                    raise TypeError(_unknown_field(name))
+                if value is not None:
+                    changes[name] = value
         if model is not None:
             changes["model"] = model
-        changes.update(extra_body or {})
+        if extra_body:
+            changes.update(extra_body)
         request = prompt if isinstance(prompt, ChatRequest) else cls(_body_of(prompt))
         if changes:
             request = request.changed(**changes)
@@ -264,7 +267,7 @@ class ChatRequest:
 
     def _list(self, name: str) -> Sequence[Any]:
         value = self.raw.get(name)
-        return value if isinstance(value, list | tuple) else ()
+        return value if isinstance(value, _LISTS) else ()
 
     @property
     def model(self) -> str | None:
@@ -336,7 +339,7 @@ def _unknown_field(name: str) -> str:
 
 def _check_messages(body: Mapping[str, Any]) -> None:
     messages = body.get("messages")
-    if not isinstance(messages, list | tuple) or not messages:
+    if not isinstance(messages, _LISTS) or not messages:
         raise ValueError("messages: a chat request needs at least one message")
     for index, message in enumerate(messages):
         if not isinstance(message, OBJECT) or not isinstance(message.get("role"), str):

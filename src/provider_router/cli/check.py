@@ -11,7 +11,7 @@ from provider_router.cli.terminal import Terminal, json_option
 
 if TYPE_CHECKING:
     from provider_router.providers.provider import Provider
-    from provider_router.routing.router import CheckResult
+    from provider_router.routing.report import CheckResult
 
 
 @click.command("test")
@@ -45,7 +45,8 @@ def check_all(terminal: Terminal, providers: Sequence[str]) -> list[CheckResult]
     import anyio
 
     from provider_router.errors import ProviderRouterError
-    from provider_router.routing.router import AsyncRouter, CheckResult
+    from provider_router.routing.report import CheckResult
+    from provider_router.routing.router import AsyncRouter
 
     results: dict[str, CheckResult] = {}
 

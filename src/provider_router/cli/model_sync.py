@@ -54,8 +54,8 @@ def sync(terminal: Terminal, *, provider: str | None, prune: bool, yes: bool, dr
         if not terminal.json:
             for diff in diffs.values():
                 terminal.result(None, "\n".join(_lines(diff, prune=prune)))
-        gone = _to_prune(terminal, diffs, lists) if prune and not dry_run else {}
-        if gone and not yes:
+        gone = _to_prune(terminal, diffs, lists) if prune else {}
+        if gone and not yes and not dry_run:
             gone = _confirmed(terminal, gone)
         if not dry_run:
             diffs |= _applied(admin, lists, diffs, gone)
@@ -63,7 +63,7 @@ def sync(terminal: Terminal, *, provider: str | None, prune: bool, yes: bool, dr
     if terminal.json:
         terminal.result([_row(listed, diffs.get(listed.provider), dry_run=dry_run) for listed in lists], "")
     elif lists:
-        terminal.result(None, _summary(diffs, failed=len(failed), dry_run=dry_run))
+        terminal.result(None, _summary(diffs, gone, failed=len(failed), dry_run=dry_run))
     return 1 if failed else 0
 
 
@@ -131,11 +131,13 @@ def _own(link: LinkRecord) -> str:
     return f" ({', '.join(own)})" if own else ""
 
 
-def _summary(diffs: dict[str, ModelDiff], *, failed: int, dry_run: bool) -> str:
+def _summary(
+    diffs: dict[str, ModelDiff], gone: dict[str, tuple[LinkRecord, ...]], *, failed: int, dry_run: bool
+) -> str:
     linked = sum(len(diff.added) for diff in diffs.values())
-    pruned = sum(len(diff.pruned) for diff in diffs.values())
+    pruned = sum(map(len, gone.values())) if dry_run else sum(len(diff.pruned) for diff in diffs.values())
     said = [f"{'would link' if dry_run else 'linked'} {linked} model{'' if linked == 1 else 's'}"]
-    said += [f"removed {pruned} link{'' if pruned == 1 else 's'}"] if pruned else []
+    said += [f"{'remove' if dry_run else 'removed'} {pruned} link{'' if pruned == 1 else 's'}"] if pruned else []
     said += [f"{failed} provider{'' if failed == 1 else 's'} could not be asked"] if failed else []
     return ", ".join(said)
 

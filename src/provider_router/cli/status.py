@@ -12,6 +12,8 @@ from provider_router.cli.terminal import Terminal, json_option, table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provider_router.routing.report import ModelHealth, ProviderHealth
+
 
 @click.command()
 @click.option("--check/--no-check", default=True, help="Ask each enabled provider whether it answers. Default: yes.")
@@ -46,6 +48,8 @@ def status(terminal: Terminal, *, check: bool) -> None:
                 "active": provider.active,
                 "state": provider.state,
                 "reason": provider.reason,
+                "until": provider.until,
+                "models": provider.models,
                 "stale": provider.stale,
                 "check": record_of(checked[provider.provider]) if provider.provider in checked else None,
             }
@@ -58,11 +62,10 @@ def status(terminal: Terminal, *, check: bool) -> None:
             f"{provider.provider}{' (active)' if provider.active else ''}",
             provider.type,
             provider.priority,
-            verdict(checked[provider.provider], types.get(provider.type))
-            if provider.provider in checked
-            else ", ".join(part for part in (provider.state, provider.reason) if part),
+            _told(provider, verdict(result, types.get(provider.type)) if result else ""),
         ]
         for provider in providers
+        for result in [checked.get(provider.provider)]
     ]
     listed = "\n\n" + table(cells, ("provider", "type", "priority", "state")) if cells else ""
     terminal.result(value, f"{_place(path, declared)}{listed}")
@@ -72,6 +75,19 @@ def status(terminal: Terminal, *, check: bool) -> None:
         terminal.note(f"{recorded.lost:,} requests of the last 24 hours could not be recorded (prouter stats).")
     if recorded.trouble:
         terminal.note(f"Nothing can be recorded now: {recorded.trouble}")
+
+
+def _told(provider: ProviderHealth, verdict: str) -> str:
+    """What its check said, if it was asked, how it stood before that, and its models that are not well."""
+    told = [verdict] if verdict else []
+    if not verdict or provider.state != "ready":
+        told.append(_standing(provider))
+    return "; ".join([*told, *(f"{model.model}: {_standing(model)}" for model in provider.models)])
+
+
+def _standing(health: ProviderHealth | ModelHealth) -> str:
+    until = f"until {health.until.astimezone():%H:%M:%S}" if health.until else ""
+    return ", ".join(part for part in (health.state, health.reason, until) if part)
 
 
 def _place(path: Path, declared: Path | None) -> str:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from provider_router.configuration.durations import shown_duration
 from provider_router.configuration.editor import references_in
-from provider_router.configuration.links import LIMITS
+from provider_router.configuration.link_terms import LIMITS
 from provider_router.configuration.settings import SETTINGS
 from provider_router.configuration.toml import toml_text
 from provider_router.limits import ROUTING

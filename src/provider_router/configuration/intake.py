@@ -10,7 +10,7 @@ from attrs import evolve
 
 from provider_router.configuration.document import VERSION
 from provider_router.configuration.draft import Draft, outside_names, reference_problems, split_part
-from provider_router.configuration.links import LIMITS, checked_limits, link_problems, signed
+from provider_router.configuration.link_terms import LIMITS, checked_limits, link_problems, signed
 from provider_router.configuration.models import circle_problem, model_problems, unknown_model, words_of
 from provider_router.configuration.names import model_id_problems, near_miss, provider_id_problems
 from provider_router.configuration.options import EditedConfig, Keep, drafted_options

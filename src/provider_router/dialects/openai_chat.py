@@ -11,6 +11,9 @@ from provider_router.dialects.dialect import Dialect, Sign
 from provider_router.dialects.failures import ErrorBody
 
 _LETTERS_PER_TOKEN = 8  # generous: English has four, so that this bound is never above the truth
+_LISTS = (list, tuple)
+_PLAIN = frozenset([Capability.CHAT])
+_STREAM = _PLAIN | {Capability.STREAMING}
 _TEXT = Sign(meaningful=True)
 _WORKING = Sign(meaningful=True, working=True)
 _WORK = ("tool_calls", "function_call", "reasoning_content", "reasoning")  # open for long without a word
@@ -22,26 +25,28 @@ _TEXTS = frozenset(["content", "refusal", "reasoning_content", "reasoning", "arg
 def needs(request: ChatRequest) -> frozenset[Capability]:
     """What the request cannot do without: tools, images, audio, a JSON schema."""
     raw = request.raw
-    found = {Capability.CHAT}
-    if request.stream:
-        found.add(Capability.STREAMING)
-    if (request.tools and request.tool_choice != "none") or (
+    found = set()
+    if (raw.get("tools") and request.tools and request.tool_choice != "none") or (
         raw.get("functions") and raw.get("function_call") != "none"
     ):
         found.add(Capability.TOOLS)
     form = raw.get("response_format")
     if form is not None and isinstance(form, Mapping) and form.get("type") == "json_schema":
         found.add(Capability.JSON_SCHEMA)
-    if "audio" in _items(raw.get("modalities")):
+    if "modalities" in raw and "audio" in _items(raw["modalities"]):
         found.add(Capability.AUDIO)
     for message in request.messages:
-        for part in _items(message.get("content")):
+        content = message.get("content")
+        if isinstance(content, str):
+            continue
+        for part in _items(content):
             kind = part.get("type") if isinstance(part, Mapping) else None
             if kind == "image_url":
                 found.add(Capability.VISION)
             elif kind == "input_audio":
                 found.add(Capability.AUDIO)
-    return frozenset(found)
+    usual = _STREAM if raw.get("stream") else _PLAIN
+    return usual | found if found else usual
 
 
 def prompt_floor(request: ChatRequest) -> int:
@@ -139,7 +144,7 @@ def assemble(chunks: Iterable[ChatChunk]) -> ChatResponse:
 
 
 def _items(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
+    return value if isinstance(value, _LISTS) else ()
 
 
 def _index(choice: Mapping[str, Any]) -> int:

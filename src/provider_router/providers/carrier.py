@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 import httpx
-from attrs import frozen
+from attrs import define
 
 from provider_router.chat import Progress
 from provider_router.errors import ConnectionLost
@@ -26,7 +26,7 @@ _MOST_OPENINGS: Final = 256
 _of_the_parent: list[object] = []
 
 
-@frozen(kw_only=True)
+@define(kw_only=True, eq=False)
 class Errand:
     """One request to be carried.
 

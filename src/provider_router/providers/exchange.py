@@ -30,6 +30,8 @@ from provider_router.errors import (
 from provider_router.providers.transport import Connection, Pool, Waits
 
 _BODY_MISSING = "Server disconnected"  # how httpcore begins where not one byte of an answer came
+_REST_SECONDS = 0.25  # that the end of a body is waited for after the end of its answer: about what a connection costs
+_REST_BYTES = 64 * 1024  # that are read for it
 
 
 class Phase(IntEnum):
@@ -81,6 +83,8 @@ class Exchange:
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
         self._inflate: Any = None
+        self._rest_until: float | None = None
+        self._rest_bytes = 0
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -201,6 +205,22 @@ class Exchange:
                 raise self.translate(error) from error
             if piece:
                 return piece
+
+    async def read_rest(self) -> bytes:
+        """The next piece of what follows the end of an answer; empty at the body's end, and where that is not near.
+
+        Whoever has read to the body's end gives back a connection that can be used again.
+        """
+        if self._rest_until is None:
+            self._rest_until = anyio.current_time() + _REST_SECONDS
+        piece = b""
+        with anyio.CancelScope(deadline=self._rest_until):
+            try:
+                piece = await self.read()
+            except ProviderError:  # the answer is here already
+                pass
+        self._rest_bytes += len(piece)
+        return piece if self._rest_bytes <= _REST_BYTES else b""
 
     async def read_all(self, most: int) -> bytes:
         """The whole body.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,10 +30,16 @@ WHOLE = "whole\n"
 
 _WRITE_TIMEOUT = 30.0
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_LOOK = 2.0  # seconds
 _NOTICE = Limits(connect=2.0, timeout=2.0)
 _ERROR_BYTES = 64 * 1024  # read of an error's body
 _LONG_LINE = "a line beyond the bound"
 _PATIENT = 3.0  # the Router's own limits come first; this door's stand behind them by this factor
+
+
+@functools.lru_cache(maxsize=256)
+def _waits(connect: float | None, silence: float) -> Waits:
+    return Waits(connect, silence * _PATIENT, _WRITE_TIMEOUT)
 
 
 class HTTPProvider(Provider):
@@ -63,6 +70,20 @@ class HTTPProvider(Provider):
             transport=self.transport,  # type: ignore[arg-type]
             trust_env=self.config.trust_env,
         )
+
+    @classmethod
+    @asynccontextmanager
+    async def look(cls, base_url: str) -> AsyncGenerator[Self]:
+        """A provider for a look at an address, in `recognise`: each question has two seconds.
+
+        Raises:
+            InvalidConfig: for what is no address.
+        """
+        provider = cls(cls.type, base_url=base_url, connect_timeout=_LOOK, timeout=_LOOK)
+        try:
+            yield provider
+        finally:
+            await provider.aclose()
 
     def auth_headers(self) -> dict[str, str]:
         """Headers that prove who asks; a type with credentials overrides this."""
@@ -105,11 +126,19 @@ class HTTPProvider(Provider):
         """
         return await self._whole("POST", path, body, limits=limits)
 
-    async def events(self, path: str, body: ChatRequest | Mapping[str, Any]) -> AsyncGenerator[list[Event]]:
+    async def events(
+        self, path: str, body: ChatRequest | Mapping[str, Any], *, over: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[list[Event]]:
         """The server-sent events that answer this body, as many at once as one arrival brought.
 
         Some backends answer a streaming request with one JSON, whatever its Content-Type says: an error, or the
         whole answer. It comes as a single event of the type `WHOLE`.
+
+        Args:
+            path: below the base URL.
+            body: what is sent.
+            over: whether the answer has come to its end, where its events tell that. What follows is read for a moment
+                only (64 KiB, 250 ms): mostly it is the end of the stream, and the connection can be used again.
 
         Raises:
             ProviderError: of the class that fits.
@@ -119,7 +148,7 @@ class HTTPProvider(Provider):
             most = self._bounds(body, None).max_answer_bytes or 1
             parser = EventParser()
             first = True
-            while piece := await exchange.read():
+            while piece := await (exchange.read_rest() if over is not None and over() else exchange.read()):
                 if first and (head := piece.lstrip()):
                     first = False
                     if head[:1] in (b"{", b"<"):
@@ -237,7 +266,7 @@ class HTTPProvider(Provider):
                 accept=accept,
                 headers=headers,
                 content=content,
-                waits=Waits(bounds.connect, (silence or 60.0) * _PATIENT, _WRITE_TIMEOUT),
+                waits=_waits(bounds.connect, silence or 60.0),
                 progress=terms.progress,
                 zone=terms.zone,
             )

@@ -159,7 +159,9 @@ def _offered(manager: pluggy.PluginManager, entry_point: importlib.metadata.Entr
         manager.unregister(module)
         raise
     if not answers:
-        raise PluginLoadError("it offers no provider type: its register_providers() is missing or unmarked")
+        raise PluginLoadError(
+            "it offers no provider type: its register_providers() is missing, or has no @hookimpl above it"
+        )
     (classes,) = answers
     if not isinstance(classes, Sequence) or isinstance(classes, str):
         raise PluginLoadError("its register_providers() has to return a list of provider types")

@@ -10,7 +10,7 @@ from attrs import frozen
 from provider_router import limits as numbers
 from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse
 from provider_router.dialects.failures import ErrorBody, error_of, retry_after
-from provider_router.errors import NotCapable, ProviderError
+from provider_router.errors import Failure, NotCapable, ProviderError
 from provider_router.limits import DEFAULT_LIMITS, Limits
 from provider_router.providers.config import Config as BaseConfig
 from provider_router.providers.config import build_config
@@ -205,6 +205,8 @@ class Provider:
     ) -> ProviderError:
         """The exception for an error answer. A type whose errors look different overrides this.
 
+        One that only knows what some texts mean says so in `known_failure`.
+
         Args:
             status: HTTP status; 200 for an error inside a good answer or in a stream.
             body: as it came, bounded.
@@ -212,7 +214,17 @@ class Provider:
             model: the model asked for.
         """
         error = ErrorBody.parse(body)
-        return error_of(status, error, who=self.id, model=model, retry_after=retry_after(headers))
+        failure = self.known_failure(status, error)
+        return error_of(status, error, who=self.id, model=model, retry_after=retry_after(headers), failure=failure)
+
+    def known_failure(self, status: int, error: ErrorBody) -> Failure | None:
+        """The class of an error that this type knows better than codes and status tell, or None.
+
+        Args:
+            status: HTTP status; 200 for an error inside a good answer or in a stream.
+            error: what the body says.
+        """
+        return None
 
     @classmethod
     async def recognise(cls, base_url: str) -> Mapping[str, object] | None:

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from provider_router.errors import ProviderRouterError
 from provider_router.limits import Limits
-from provider_router.routing.plan import Candidate
+from provider_router.routing.candidate import Candidate
 
 
 @frozen

@@ -48,6 +48,15 @@ _ASKABLE = (State.READY, State.HALF_OPEN, *LATER)
 READY = Condition()
 
 
+def worse(one: Condition, other: Condition) -> Condition:
+    """Open and flagged before half-open before ready; of two that are shut the one that is so for longer."""
+    if one.askable != other.askable:
+        return other if one.askable else one
+    if one.askable:
+        return other if one is READY else one
+    return max(one, other, key=lambda condition: condition.until or 0.0)
+
+
 @define(eq=False)
 class Window:
     """How many calls of the last minute counted, and how many of them as faults; kept by whole seconds."""

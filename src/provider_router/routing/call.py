@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
-from attrs import frozen
+from attrs import define, frozen
 
-from provider_router.chat import Capability, ChatFields, ChatRequest, Prompt
+from provider_router.chat import CALL_OPTIONS, Capability, ChatFields, ChatRequest, Prompt
 from provider_router.dialects.dialect import Dialect
 from provider_router.dialects.openai_chat import OPENAI_CHAT
 from provider_router.limits import ROUTING, UNSAID, ZONES, Limits
@@ -29,7 +30,7 @@ class CallOptions(ChatFields, total=False):
         timeout: seconds for the whole call, or `Limits(total=, connect=, first_token=, idle=)`.
         max_attempts: most upstream calls.
         fallback_on: failure classes that go on to the next provider though they usually stop: one, several with
-            commas between them, or a list.
+            commas between them, or a list; an empty one for none, whatever the setting says.
         resume: what a stream cut after its first text does: `error`, or `replay` elsewhere.
         guards: what a doubtful answer does: `off`, `warn` (`answer.warnings`), `next`.
         session: a name for requests that belong together, by which the history finds them.
@@ -60,18 +61,29 @@ class PassOptions(TypedDict, total=False):
     timeout: float | Limits | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, cache_hash=True)
+class Wishes:
+    """What a caller said of how the request is to go, over the settings. `limits` are bounds in seconds."""
+
+    limits: Limits = UNSAID
+    max_attempts: int | None = None
+    fallback_on: frozenset[str] | None = None
+    resume: str | None = None
+    guards: str | None = None
+
+
+_NONE: Final = Wishes()
+_WISHES: Final = frozenset(["timeout", "max_attempts", "fallback_on", "resume", "guards"])
+
+
+@define(eq=False)
 class Call:
-    """One request of a caller. `limits` are the bounds that the caller set, in seconds."""
+    """One request of a caller."""
 
     request: ChatRequest
     dialect: Dialect
     needs: Needs
-    limits: Limits
-    max_attempts: int | None = None
-    fallback_on: frozenset[str] = frozenset()
-    resume: str | None = None
-    guards: str | None = None
+    wishes: Wishes = _NONE
     session: str | None = None
 
     @classmethod
@@ -82,50 +94,29 @@ class Call:
             TypeError: for an option that is not known, naming the nearest.
             ValueError: for a value that cannot be meant.
         """
-        fields: dict[str, Any] = dict(options)
-        model = fields.pop("model", None)
-        provider = fields.pop("provider", None)
-        fallback = fields.pop("fallback", False)
-        zone = fields.pop("zone", None)
-        timeout = fields.pop("timeout", None)
-        max_attempts = fields.pop("max_attempts", None)
-        fallback_on = _failures(fields.pop("fallback_on", None))
-        resume, guards = (_parsed(name, fields.pop(name, None)) for name in ("resume", "guards"))
-        session = fields.pop("session", None)
+        if not options:
+            request = ChatRequest.of(prompt, stream=stream)
+            return cls(request, OPENAI_CHAT, _needs(request, _keeper(request)))
+        provider, zone = options.get("provider"), options.get("zone")
+        session: Any = options.get("session")
+        wishes = _wishes(options)
         if session is not None and not (isinstance(session, str) and session):
             raise ValueError(f"session: a name is a text that is not empty, not {session!r}")
-        extra_body = fields.pop("extra_body", None)
-        extra_headers = fields.pop("extra_headers", None)
         _check_zone(zone)
-        if max_attempts is not None and max_attempts < 1:
-            raise ValueError(f"max_attempts: must be 1 or more, not {max_attempts}")
         request = ChatRequest.of(
-            prompt, model=model, stream=stream, extra_body=extra_body, extra_headers=extra_headers, fields=fields
+            prompt,
+            model=options.get("model"),
+            stream=stream,
+            extra_body=options.get("extra_body"),
+            extra_headers=options.get("extra_headers"),
+            fields={name: value for name, value in options.items() if name not in CALL_OPTIONS},
         )
+        fallback = options.get("fallback", False)
         if (keeper := _keeper(request)) is not None:
             if provider not in (None, keeper):
                 raise ValueError(f"provider: the conversation lies with {keeper!r}, not with {provider!r}")
             provider, fallback = keeper, False
-        dialect = OPENAI_CHAT
-        capabilities = dialect.needs(request) | ({Capability.STREAMING} if stream else frozenset())
-        return cls(
-            request=request,
-            dialect=dialect,
-            needs=Needs(
-                model=request.model,
-                provider=provider,
-                fallback=fallback,
-                zone=zone,
-                capabilities=capabilities,
-                prompt_floor=dialect.prompt_floor(request),
-            ),
-            limits=_limits(timeout),
-            max_attempts=max_attempts,
-            fallback_on=fallback_on,
-            resume=resume,
-            guards=guards,
-            session=session,
-        )
+        return cls(request, OPENAI_CHAT, _needs(request, provider, fallback=fallback, zone=zone), wishes, session)
 
     @classmethod
     def passing(cls, body: Mapping[str, Any], capability: Capability, options: PassOptions) -> Call:
@@ -144,16 +135,16 @@ class Call:
         zone, model = options.get("zone"), body.get("model")
         _check_zone(zone)
         return cls(
-            request=ChatRequest(body),
-            dialect=OPENAI_CHAT,
-            needs=Needs(
+            ChatRequest(body),
+            OPENAI_CHAT,
+            Needs(
                 model=model if isinstance(model, str) else None,
                 provider=options.get("provider"),
                 fallback=options.get("fallback", False),
                 zone=zone,
                 capabilities=frozenset({capability}),
             ),
-            limits=_limits(options.get("timeout")),
+            Wishes(limits=_limits(options.get("timeout"))),
         )
 
     def prefix(self) -> str:
@@ -167,22 +158,47 @@ class Call:
 
     def policy(self, settings: RoutingSettings, *, stream: bool) -> Policy:
         """What holds for this call: what the caller said, else the settings."""
-        return Policy(
-            stream=stream,
-            total=self.limits.total,
-            limits=self.limits,
-            max_attempts=self.max_attempts or settings.max_attempts,
-            max_wait=settings.max_wait,
-            fallback_on=self.fallback_on or frozenset(settings.fallback_on),
-            resume=self.resume or settings.resume,
-            guards=self.guards or settings.guards,
-            choices=self._choices,
-        )
-
-    @property
-    def _choices(self) -> int:
         wanted = self.request.raw.get("n")
-        return max(wanted, 1) if isinstance(wanted, int) else 1
+        choices = max(wanted, 1) if isinstance(wanted, int) else 1
+        return _policy(self.wishes, settings, stream=stream, choices=choices)
+
+
+@lru_cache(maxsize=256)
+def _policy(wishes: Wishes, settings: RoutingSettings, *, stream: bool, choices: int) -> Policy:
+    return Policy(
+        stream=stream,
+        total=wishes.limits.total,
+        limits=wishes.limits,
+        max_attempts=wishes.max_attempts or settings.max_attempts,
+        max_wait=settings.max_wait,
+        fallback_on=frozenset(settings.fallback_on) if wishes.fallback_on is None else wishes.fallback_on,
+        resume=wishes.resume or settings.resume,
+        guards=wishes.guards or settings.guards,
+        choices=choices,
+    )
+
+
+def _needs(request: ChatRequest, provider: str | None, *, fallback: bool = False, zone: str | None = None) -> Needs:
+    return Needs(
+        model=request.model,
+        provider=provider,
+        fallback=fallback,
+        zone=zone,
+        capabilities=OPENAI_CHAT.needs(request),
+        prompt_floor=OPENAI_CHAT.prompt_floor(request),
+    )
+
+
+def _wishes(options: CallOptions) -> Wishes:
+    if _WISHES.isdisjoint(options):
+        return _NONE
+    return Wishes(
+        limits=_limits(options.get("timeout")),
+        max_attempts=_parsed("max_attempts", "maxAttempts", options.get("max_attempts")),
+        fallback_on=_failures(options.get("fallback_on")),
+        resume=_parsed("resume", "resume", options.get("resume")),
+        guards=_parsed("guards", "guards", options.get("guards")),
+    )
 
 
 def _check_zone(zone: object) -> None:
@@ -197,16 +213,18 @@ def _keeper(request: ChatRequest) -> str | None:
     return provider if isinstance(provider, str) and provider else None
 
 
-def _parsed(name: str, value: str | None) -> str | None:
+def _parsed(name: str, option: str, value: object) -> Any:
+    if value is None:
+        return None
     try:
-        return None if value is None else str(ROUTING[name].parse(value))
+        return ROUTING[option].parse(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _failures(value: object) -> frozenset[str]:
+def _failures(value: object) -> frozenset[str] | None:
     if value is None:
-        return frozenset()
+        return None
     if isinstance(value, Iterable) and not isinstance(value, str):
         value = tuple(value)
     try:

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from provider_router.errors import ConnectionLost, ProviderError, ProviderTimeout, Unreachable
 from provider_router.providers.provider import Provider
+from provider_router.providers.zones import OUT_OF_ZONE
 
 
 @define(eq=False)
@@ -50,15 +51,16 @@ class Checks:
         """Make sure that a backend lives before a request is trusted to it.
 
         Raises:
-            ProviderError: it is not there, or silent.
+            ProviderError: it is not there, or silent, or it lies outside the zone of the request.
         """
         with anyio.move_on_after(seconds):
             try:
                 await provider.check()
             except (Unreachable, ConnectionLost, ProviderTimeout):
                 raise
-            except ProviderError:  # any answer at all is a sign of life
-                pass
+            except ProviderError as error:  # any answer at all is a sign of life
+                if error.code == OUT_OF_ZONE:
+                    raise
             return
         raise ProviderTimeout(f"{provider.id} does not answer its check", provider=provider.id, detail="dead")
 
@@ -70,6 +72,8 @@ class Checks:
             return False
         except ProviderTimeout:
             return None
+        except ProviderError as error:
+            return None if error.code == OUT_OF_ZONE else True  # it was not asked
         except Exception:  # any answer at all is a sign of life, and a fault of the plugin says nothing
             return True
         return True

@@ -8,6 +8,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import anyio
@@ -28,17 +29,20 @@ from provider_router.providers.provider import Provider
 from provider_router.providers.terms import Terms, under
 from provider_router.routing.actions import Action, Answer, Ask, Fail, Wait
 from provider_router.routing.border import terms_within
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.choices import Choices
 from provider_router.routing.failover import Failover
 from provider_router.routing.guards import doubts
 from provider_router.routing.live import LiveProvider
-from provider_router.routing.plan import Candidate
 from provider_router.routing.registry import ProviderRegistry
 from provider_router.routing.slots import SlotQueue
+from provider_router.routing.table import DOUBTFUL
 from provider_router.routing.vigil import Clock, Vigil, vigil
 from provider_router.routing.watch import Watch
 
 log: Final = logging.getLogger("provider_router")
+
+_ANYWHERE: Final = nullcontext()
 
 
 def new_request_id() -> str:
@@ -70,6 +74,7 @@ class Driver(ABC):
         self.request_id = new_request_id()
         self._vigil: Vigil | None = None
         self._candidate: Candidate | None = None
+        self._terms: Terms | None = None  # of the attempt, for what is asked beside the request itself
 
     @property
     def provider(self) -> str:
@@ -120,6 +125,8 @@ class Driver(ABC):
 
     async def _attempt(self, ask: Ask) -> Action:
         candidate = self._candidate = ask.candidate
+        zone = candidate.zone
+        self._terms = None if zone is None else terms_within(zone, provider=candidate.provider)
         error: ProviderRouterError | None = None
         watch = self._vigil = vigil(self.machine, self._clock, self._check)
         try:
@@ -142,22 +149,22 @@ class Driver(ABC):
         return action
 
     async def _try(self, ask: Ask, live: LiveProvider, vigil: Vigil) -> None:
-        if ask.check_first:
-            await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
-            self.machine.passed_check(self._clock())
         candidate = ask.candidate
-        watch = Watch(self.machine, vigil, self._clock, provider=candidate.provider, zone=candidate.zone)
-        if candidate.zone is None:
-            await self._work(live.provider, await self._request_for(ask, watch, live))
-            return
-        with under(
-            terms_within(candidate.zone, provider=candidate.provider)
-        ):  # what is asked beside the request itself
+        with self._within():
+            if ask.check_first:
+                await self._registry.checks.before(live.provider, numbers.CHECK_SILENCE)
+                self.machine.passed_check(self._clock())
+            watch = Watch(self.machine, vigil, self._clock, provider=candidate.provider, zone=candidate.zone)
             await self._work(live.provider, await self._request_for(ask, watch, live))
 
     async def _check(self, seconds: float) -> bool | None:
         assert self._live is not None
-        return await self._registry.checks.beside(self._live.provider, seconds)
+        with self._within():
+            return await self._registry.checks.beside(self._live.provider, seconds)
+
+    def _within(self) -> AbstractContextManager[None]:
+        """The zone of the attempt, for what is asked beside the request itself: a login, a check, a stop notice."""
+        return _ANYWHERE if self._terms is None else under(self._terms)
 
     def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
         """What the machine says to a failure; None stands for an attempt that brought nothing at all."""
@@ -171,7 +178,7 @@ class Driver(ABC):
         """The request as this candidate gets it: its model's name there, its link's parameters."""
         candidate = ask.candidate
         model = candidate.model
-        if model is None and (model := await self._registry.first_model(live)) is not None:
+        if model is None and (model := await self._registry.listing.first_model(live)) is not None:
             self.machine.names(model)
         changes: dict[str, Any] = {}
         if candidate.link is not None:
@@ -188,6 +195,13 @@ class Driver(ABC):
         error = error_of(200, body, who=provider.id, model=self.request.model)
         error.args = (provider.mask(error.message),)
         return error
+
+    @staticmethod
+    def _doubtful(provider: Provider, *doubts: str) -> NotCapable:
+        """What a guard makes of an answer where the caller wants the next one asked."""
+        return NotCapable(
+            f"{provider.id}: {'; '.join(doubts)}", provider=provider.id, code=DOUBTFUL, detail="doubtful answer"
+        )
 
     def _crashed(self, error: Exception) -> ProviderCrashed:
         assert self._live is not None
@@ -254,9 +268,7 @@ class ChatDriver(Driver):
             needs = self.machine.plan.needs
             response.warnings = doubts(request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor)
             if response.warnings and self.machine.policy.guards == "next":
-                raise NotCapable(
-                    f"{provider.id}: {'; '.join(response.warnings)}", provider=provider.id, detail="doubtful answer"
-                )
+                raise self._doubtful(provider, *response.warnings)
         self._response = response
 
     async def _ride(self, provider: Provider, request: ChatRequest) -> ChatResponse:

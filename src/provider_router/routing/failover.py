@@ -15,6 +15,7 @@ from provider_router.dialects.dialect import Sign
 from provider_router.errors import (
     Attempt,
     Busy,
+    ContextTooLong,
     DeadlineExceeded,
     Failure,
     MalformedAnswer,
@@ -27,14 +28,14 @@ from provider_router.errors import (
     duration_text,
     trail_text,
 )
-from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.choices import Choices
 from provider_router.routing.health import Effect, Health, Ticket
-from provider_router.routing.plan import Candidate, Plan
+from provider_router.routing.plan import Plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.silence import Silence
-from provider_router.routing.table import TABLE
+from provider_router.routing.table import OF_ONE_REQUEST, TABLE
 from provider_router.routing.walk import Policy, Walk
 
 # They do not show that the endpoint lives.
@@ -111,7 +112,12 @@ class Failover:
         limits = self.policy.limits.over(candidate.limits)
         share = self._walk.share(now)
         self._silence = Silence(
-            candidate, limits, stream=self.policy.stream or candidate.view.upstream_stream, share=share, now=now
+            candidate,
+            limits,
+            stream=self.policy.stream or candidate.view.upstream_stream,
+            share=share,
+            now=now,
+            check_first=check_first,
         )
         return Ask(candidate, limits, check_first)
 
@@ -223,6 +229,7 @@ class Failover:
         """The check that came before the request was answered: the endpoint is there."""
         assert self._ticket is not None
         self._health.heard(self._ticket)
+        self._silence.passed_check(now)
 
     def checked(self, now: float, answered: bool | None) -> Abandon | None:  # noqa: FBT001 - an outcome, no option
         """The check's outcome: answered, refused (False), or silent itself (None)."""
@@ -259,8 +266,9 @@ class Failover:
         if (wait := self._walk.again(self._candidate, error, now)) is not None:
             return wait
         special = self.plan.needs.capabilities - {Capability.CHAT, Capability.STREAMING}
-        of_zone = error.code == OUT_OF_ZONE  # which tells of this request alone
-        if error.failure is Failure.CAPABILITY and len(special) == 1 and not of_zone:  # of several: which was it?
+        # What its type refuses unasked, a zone or a guard tells of this request alone; and of several: which was it?
+        refused = (self._silence.lives or error.status is not None) and error.code not in OF_ONE_REQUEST
+        if error.failure is Failure.CAPABILITY and len(special) == 1 and refused:
             self._health.learn(self._candidate.key, *special)
         if error.failure is Failure.CONTEXT_LENGTH:
             self._walk.larger_first(self._candidate)
@@ -346,8 +354,7 @@ class Failover:
         if attempts and error.attempts == attempts:  # a replay found nobody: it has its story already
             return Fail(error)
         error.attempts = attempts
-        if isinstance(error, ProviderError):
-            error.skipped = self.plan.skipped
+        error.skipped = self.plan.skipped
         if len(attempts) > 1 or isinstance(error, DeadlineExceeded):
             trail = trail_text(attempts)
             error.args = (f"{error.args[0]} (tried {trail})" if trail else error.args[0], *error.args[1:])
@@ -369,8 +376,10 @@ def _interrupted(error: ProviderError) -> StreamInterrupted:
     )
 
 
-def _nobody(plan: Plan, retry_after: float | None) -> NoCandidates:
+def _nobody(plan: Plan, retry_after: float | None) -> NoCandidates | ContextTooLong:
     reasons = [f"{step.provider}: {step.reason or step.state}" for step in plan]
+    if plan.too_long:
+        return ContextTooLong(f"the prompt is too long for everybody ({'; '.join(reasons[:10])})", detail="too long")
     message = "no provider can be asked"
     if reasons and all(step.reason == "disabled" for step in plan):
         message = f"every provider is disabled: `prouter provider enable {next(iter(plan)).provider}` lets it be asked"

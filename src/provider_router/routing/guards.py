@@ -20,10 +20,7 @@ def doubts(
         needs: what the request could not do without.
         prompt_floor: the least number of tokens that the text of its prompt can have.
     """
-    found = []
-    asked_for, served = request.model, response.model
-    if asked_for != served and asked_for and served and not _same_model(asked_for, served):
-        found.append(f"the answer is of the model {served}, asked for was {asked_for}")
+    found = [doubt] if (doubt := doubt_of_model(request, response.model)) else []
     telling = prompt_floor > _NOISE or Capability.VISION in needs
     usage = response.usage if telling else None
     if usage is not None and usage.prompt_tokens and not usage.estimated:
@@ -43,6 +40,14 @@ def doubts(
     if Capability.JSON_SCHEMA in needs and response.finish_reason == "stop" and not _is_json(response.text):
         found.append("response_format was dropped: the answer is no JSON")
     return tuple(found)
+
+
+def doubt_of_model(request: ChatRequest, served: str | None) -> str:
+    """That another model answers than the one that was asked for, as a sentence, or ""."""
+    asked_for = request.model
+    if asked_for == served or not asked_for or not served or _same_model(asked_for, served):
+        return ""
+    return f"the answer is of the model {served}, asked for was {asked_for}"
 
 
 def _same_model(asked: str, served: str) -> bool:

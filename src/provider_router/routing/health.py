@@ -6,29 +6,27 @@ vetoes: a plan orders by what it reads here.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from functools import partial
-from itertools import chain
 from random import Random
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from provider_router import limits as numbers
-from provider_router.routing.breaker import READY, Breaker, Condition, State
+from provider_router.routing.breaker import READY, Breaker, Condition, State, worse
 from provider_router.routing.hints import Hints, Note
 from provider_router.routing.hold import Hold, hold
-from provider_router.routing.line import UNBOUNDED, Line, Pool, Slots, Turn
-from provider_router.routing.speed import Speed
-
-T = TypeVar("T")
+from provider_router.routing.homes import Homes
+from provider_router.routing.line import UNBOUNDED, Pool, Slots, Turn
+from provider_router.routing.load import Load
+from provider_router.routing.speed import Speeds
+from provider_router.routing.telling import notes_of
 
 _CLOCKS_APART: Final = 0.01  # seconds by which two comparisons of wall clock and own clock may differ
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
-_CONVERSATIONS: Final = 10_000
 
 
 class Effect(Enum):
@@ -54,7 +52,7 @@ class Key(NamedTuple):
     model: str | None
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Ticket:
     """One call in flight, since when, of which breakers it is the trial, and over which of the provider's links."""
 
@@ -62,6 +60,25 @@ class Ticket:
     began: float
     trials: tuple[Breaker, ...] = ()
     link: tuple[str, str] | None = None
+
+
+@frozen(eq=False)
+class Epoch:
+    """A span of time in which nobody comes to stand otherwise, but for the slots. It ends early with any change.
+
+    Attributes:
+        troubled: whether anything is held against anybody, so that it matters how each one stands.
+        since, until: its first moment, and the first one after it.
+        known: how those stand who were asked for.
+    """
+
+    troubled: bool
+    since: float
+    until: float
+    known: dict[Key, Condition] = field(factory=dict)
+
+    def holds(self, now: float) -> bool:
+        return self.since <= now < self.until
 
 
 class Health:
@@ -84,52 +101,82 @@ class Health:
         self._missing: dict[tuple[str, str | None], Hold] = {}
         self._busy: dict[str, float] = {}
         self._checks: set[str] = set()
-        self._speeds: OrderedDict[Key, Speed] = OrderedDict()
-        self._served: OrderedDict[str, tuple[str, float]] = OrderedDict()  # by a conversation's prefix
+        self._speeds = Speeds()
+        self._homes = Homes()
         self._refused: dict[tuple[str, str | None], set[str]] = {}
         self._tests: dict[tuple[str, str], float] = {}
         self._heard_tests: dict[str, float] = {}
-        self.in_flight: dict[str, int] = {}
-        self._over_links: dict[tuple[str, str], int] = {}  # calls in flight, of links that bound them
-        self.line = Line()
+        self._load = Load()
+        self.in_flight = self._load.in_flight
+        self.line = self._load.line
         self.hints = Hints()
         self.changes = 0
+        self._epoch: Epoch | None = None  # what changes how somebody stands takes it away
 
     def condition(self, key: Key, now: float, *, slots: Slots = UNBOUNDED, turn: Turn | None = None) -> Condition:
         """How a candidate stands now, the worst of what is known of it; `turn` is the asker's place in the line."""
+        worst = self._held_against(key, now)
+        if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
+            bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
+            return Condition(State.FULL, f"all {bound} slots{whose} are taken")
+        return worst
+
+    def _held_against(self, key: Key, now: float) -> Condition:
+        epoch = self._epoch
+        if epoch is None or not epoch.holds(now):
+            return self._weighed(key, now)
+        if not epoch.troubled:
+            return READY
+        known = epoch.known.get(key)
+        if known is None:
+            if len(epoch.known) >= _REMEMBERED:
+                epoch.known.clear()
+            known = epoch.known[key] = self._weighed(key, now)
+        return known
+
+    def _weighed(self, key: Key, now: float) -> Condition:
         throttle = self._throttles.get(key.provider)
         if throttle is not None and throttle.until > now:
             return Condition(State.THROTTLED, throttle.reason, throttle.until)
         worst = READY
         for flag in (self._flags.get(key.provider), self._missing.get((key.provider, key.model))):
             if flag is not None and flag.until > now:
-                worst = _worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
+                worst = worse(worst, Condition(State.FLAGGED, flag.reason, flag.until))
         for breaker in self._breakers(key):
             if breaker.opening:
-                worst = _worse(worst, breaker.condition(now))
-        if worst.askable and (pool := self.full(key.provider, slots, turn=turn)) is not None:
-            bound, whose = (slots.provider, "") if pool == key.provider else (slots.link, f" for {slots.model}")
-            return Condition(State.FULL, f"all {bound} slots{whose} are taken")
+                worst = worse(worst, breaker.condition(now))
         if worst is READY and self._busy.get(key.endpoint, 0.0) > now:
             return Condition(State.BUSY, "busy a moment ago", self._busy[key.endpoint])
         if worst is READY and (note := self.hints.about(key.provider, key.endpoint, key.model, at=now)) is not None:
             return Condition(State.DOUBTED, f"another process found it {note.state}: {note.reason}", note.until)
         return worst
 
-    def troubled(self, now: float) -> bool:
-        """Whether anything is held against anybody, so that it matters how each one stands."""
-        if self._opened:
-            self._opened = {breaker for breaker in self._opened if breaker.opening}
-        return bool(
-            self._opened
-            or self._refused
-            or self.hints.speak_ill
-            or any(until > now for until in self._busy.values())
-            or any(
-                held.until > now
-                for held in chain(self._throttles.values(), self._flags.values(), self._missing.values())
-            )
-        )
+    def epoch(self, now: float) -> Epoch:
+        """The epoch that this moment lies in; as long as it is the same one, so is how everybody stands."""
+        epoch = self._epoch
+        if epoch is None or not epoch.holds(now):
+            epoch = self._epoch = self._surveyed(now)
+        return epoch
+
+    def _surveyed(self, now: float) -> Epoch:
+        self._opened = {breaker for breaker in self._opened if breaker.opening}
+        ends = [breaker.until for breaker in self._opened]
+        for holds in (self._throttles, self._flags, self._missing):
+            ends += [held.until for held in holds.values()]
+        ends += self._busy.values()
+        if self.hints.speak_ill:
+            ends += self.hints.ends()
+        ends = [end for end in ends if end > now]
+        troubled = bool(ends or self._opened or self._refused or self.hints.speak_ill)
+        if any(breaker.trial is not None and breaker.until <= now for breaker in self._opened):
+            ends.append(now)  # nobody knows when a trial ends: at any moment, it is said
+        return Epoch(troubled, now, min(ends, default=float("inf")))
+
+    def unwell_models(self, provider: str, endpoint: str, now: float) -> list[str | None]:
+        """The models of which something is known that does not hold for the whole provider."""
+        found = {model for (where, model), breaker in self._models.items() if where == endpoint and breaker.opening}
+        found |= {model for (name, model), hold in self._missing.items() if name == provider and hold.until > now}
+        return sorted(found | self.hints.models(provider, endpoint, at=now), key=lambda model: model or "")
 
     def to_check_first(self, key: Key, now: float) -> bool:
         """Whether a cheap check is to say that the endpoint lives before a request is trusted to it."""
@@ -140,32 +187,29 @@ class Health:
 
     def full(self, provider: str, slots: Slots, *, turn: Turn | None = None) -> Pool | None:
         """Which pool of slots that a call needs is taken, or kept for those who came before; None if it may begin."""
-        bound = slots.provider
-        if bound is not None and self.in_flight.get(provider, 0) + self.line.ahead(provider, turn) >= bound:
-            return provider
-        if slots.link is not None and slots.model is not None:
-            pool = (provider, slots.model)
-            if self._over_links.get(pool, 0) + self.line.ahead(pool, turn) >= slots.link:
-                return pool
-        return None
+        return self._load.full(provider, slots, turn=turn)
 
     def begin(self, key: Key, now: float, *, slots: Slots = UNBOUNDED) -> Ticket:
         """A call starts: its slots are taken, and it is the trial of what is half-open."""
-        self.in_flight[key.provider] = self.in_flight.get(key.provider, 0) + 1
-        link = None
-        if slots.link is not None and slots.model is not None:
-            link = (key.provider, slots.model)
-            self._over_links[link] = self._over_links.get(link, 0) + 1
-        trials = tuple(breaker for breaker in self._breakers(key) if breaker.on_offer(now))
+        link = self._load.take(key.provider, slots)
+        if not self._opened:
+            return Ticket(key, now, (), link)
+        trials = tuple([breaker for breaker in self._breakers(key) if breaker.opening and breaker.on_offer(now)])
         ticket = Ticket(key, now, trials, link)
-        for breaker in ticket.trials:
+        for breaker in trials:
             breaker.trial = ticket
+            self._epoch = None
         return ticket
 
     def heard(self, ticket: Ticket) -> None:
         """The endpoint answers: whatever it says, it is there, and others may go there again."""
         if (breaker := self._endpoints.get(ticket.key.endpoint)) is not None:
-            self.changes += breaker.well(ticket.began)
+            self._well(breaker, ticket)
+
+    def _well(self, breaker: Breaker, ticket: Ticket) -> None:
+        if breaker.well(ticket.began):
+            self.changes += 1
+            self._epoch = None
 
     def succeeded(self, ticket: Ticket, now: float) -> None:
         """The call ended well: everything held against this candidate before it began is over."""
@@ -174,17 +218,21 @@ class Health:
         self.heard(ticket)
         self._answered(key)
         breaker = self._model(key, now)
-        self.changes += breaker.well(ticket.began)
+        self._well(breaker, ticket)
         breaker.in_a_row = 0
         breaker.window.add(now, fault=False)
         for holds in (self._throttles, self._flags):
             if (hold := holds.get(key.provider)) is not None and ticket.began >= hold.since:
                 del holds[key.provider]
                 self.changes += 1
+                self._epoch = None
         if self.hints.about(key.provider, key.endpoint, key.model, at=now) is not None:
             self.hints.forgive(key.provider, key.endpoint, at=now)
-        self._missing.pop((key.provider, key.model), None)
-        self._busy.pop(key.endpoint, None)
+            self._epoch = None
+        if self._missing.pop((key.provider, key.model), None) is not None:
+            self._epoch = None
+        if self._busy.pop(key.endpoint, None) is not None:
+            self._epoch = None
 
     def failed(
         self,
@@ -208,6 +256,8 @@ class Health:
         """
         key = ticket.key
         self.changes += effect not in (Effect.NONE, Effect.BUSY)
+        if effect is not Effect.NONE:
+            self._epoch = None
         throttle, flag = (
             partial(hold, holds, key.provider, ticket.began, now, reason) for holds in (self._throttles, self._flags)
         )
@@ -253,33 +303,22 @@ class Health:
 
     def spoke(self, ticket: Ticket, now: float, *, prefix: str = "") -> None:
         """The first delta, or a whole answer, came: how fast it was, and where this conversation is now."""
-        seconds = now - ticket.began
-        if (speed := self._speeds.get(ticket.key)) is not None:
-            speed.add(seconds, now)
-            self._speeds.move_to_end(ticket.key)
-        else:
-            self._speeds[ticket.key] = Speed(seconds, now)
-            if len(self._speeds) > _REMEMBERED:
-                self._speeds.popitem(last=False)
+        self._speeds.add(ticket.key, now - ticket.began, now)
         if prefix:
-            self._served[prefix] = (ticket.key.provider, now)
-            self._served.move_to_end(prefix)
-            if len(self._served) > _CONVERSATIONS:
-                self._served.popitem(last=False)
+            self._homes.serve(prefix, ticket.key.provider, now)
 
     def cost(self, key: Key, now: float) -> float:
         """Seconds until the first delta, as far as can be told, with the calls that run there; 0 for an unknown one."""
-        speed = self._speeds.get(key)
-        return speed.of_late(now) * (self.in_flight.get(key.provider, 0) + 1) if speed else 0.0
+        return self._speeds.of_late(key, now) * (self.in_flight.get(key.provider, 0) + 1)
 
     def served_by(self, prefix: str, now: float) -> str | None:
         """Who served this conversation last, unless that is long ago."""
-        provider, at = self._served.get(prefix, ("", 0.0))
-        return provider if provider and now - at < numbers.AFFINITY_MEMORY else None
+        return self._homes.of(prefix, now)
 
     def learn(self, key: Key, capability: str) -> None:
         """A candidate has refused what only this capability needs."""
         self._refused.setdefault((key.provider, key.model), set()).add(capability)
+        self._epoch = None
 
     def refused(self, key: Key) -> AbstractSet[str]:
         """The capabilities that a candidate declares and has refused."""
@@ -303,6 +342,7 @@ class Health:
     def forgive(self, provider: str, endpoint: str, now: float) -> None:
         """Forget what was held against a provider until now: its configuration changed, or a test succeeded."""
         self.changes += 1
+        self._epoch = None
         self.hints.forgive(provider, endpoint, at=now)
         for holds in (self._throttles, self._flags):
             if (held := holds.get(provider)) is not None and held.since <= now:
@@ -319,43 +359,21 @@ class Health:
 
     def notes(self, now: float) -> list[Note]:
         """What this process knows that others should hear."""
-        found = [
-            Note(scope="endpoint", subject=endpoint, state=State.OPEN, reason=b.reason, until=b.until, at=b.opened)
-            for endpoint, b in self._endpoints.items()
-            if b.opening and b.until > now
-        ]
-        found += [
-            Note(scope="model", subject=where, model=m, state=State.OPEN, reason=b.reason, until=b.until, at=b.opened)
-            for (where, m), b in self._models.items()
-            if b.opening and b.until > now
-        ]
-        for holds, state in ((self._throttles, State.THROTTLED), (self._flags, State.FLAGGED)):
-            found += [
-                Note(scope="provider", subject=name, state=state, reason=h.reason, until=h.until, at=h.since)
-                for name, h in holds.items()
-                if h.until > now
-            ]
-        found += [
-            Note(
-                scope="missing", subject=name, model=m, state=State.FLAGGED, reason=h.reason, until=h.until, at=h.since
-            )
-            for (name, m), h in self._missing.items()
-            if h.until > now
-        ]
-        found += [
-            Note(scope="checks", subject=endpoint, state=State.READY, until=now + numbers.CHECKS_REMEMBERED, at=now)
-            for endpoint in self._checks
-        ]
-        found += [
-            Note(scope="test", subject=name, model=where, state=State.READY, until=at + numbers.TEST_TOLD, at=at)
-            for (name, where), at in self._tests.items()
-            if at + numbers.TEST_TOLD > now
-        ]
-        return found
+        return notes_of(
+            now,
+            endpoints=self._endpoints,
+            models=self._models,
+            throttles=self._throttles,
+            flags=self._flags,
+            missing=self._missing,
+            checks=self._checks,
+            tests=self._tests,
+        )
 
     def hear(self, notes: Sequence[Note]) -> None:
         """What the others know, in moments of this process's clock: hints, and good tests that end what is held."""
         self.hints.hear(notes)
+        self._epoch = None
         for note in self.hints.tests():
             provider, endpoint = note.subject, note.model or ""
             if note.at > self._heard_tests.get(provider, float("-inf")) + _CLOCKS_APART:
@@ -385,25 +403,7 @@ class Health:
             breaker.in_a_row = 0
 
     def _free(self, ticket: Ticket) -> None:
-        _count_down(self.in_flight, ticket.key.provider)
-        if ticket.link is not None:
-            _count_down(self._over_links, ticket.link)
+        self._load.free(ticket.key.provider, ticket.link)
         for breaker in ticket.trials:
             breaker.free(ticket)
-
-
-def _count_down(calls: dict[T, int], pool: T) -> None:
-    left = calls.get(pool, 1) - 1
-    if left > 0:
-        calls[pool] = left
-    else:
-        calls.pop(pool, None)
-
-
-def _worse(one: Condition, other: Condition) -> Condition:
-    """Open and flagged before half-open before ready; of two that are shut the one that is so for longer."""
-    if one.askable != other.askable:
-        return other if one.askable else one
-    if one.askable:
-        return other if one is READY else one
-    return max(one, other, key=lambda condition: condition.until or 0.0)
+            self._epoch = None

@@ -92,6 +92,15 @@ class Hints:
                 return note
         return None
 
+    def ends(self) -> list[float]:
+        """When each note ends."""
+        return [note.until for note in self._notes.values()]
+
+    def models(self, provider: str, endpoint: str, *, at: float) -> set[str | None]:
+        """The models there that something is said against at this moment."""
+        places = (("model", endpoint), ("missing", provider))
+        return {note.model for note in self._notes.values() if (note.scope, note.subject) in places and note.until > at}
+
     def answers_checks(self, endpoint: str) -> bool:
         """Whether another process, or this one before its restart, has had a check answered there."""
         return ("checks", endpoint, None) in self._notes

@@ -11,8 +11,15 @@ from attrs import evolve, field, frozen
 from provider_router.errors import ConfigError, MissingSecret
 from provider_router.providers.provider import Provider
 from provider_router.routing.live import LiveProvider
-from provider_router.routing.snapshot import ProviderView
-from provider_router.routing.views import broken_view, goes_on, problem_text, provider_view
+from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.views import (
+    broken_view,
+    goes_on,
+    problem_text,
+    provider_view,
+    routing_values,
+    snapshot_view,
+)
 
 if TYPE_CHECKING:
     from provider_router.providers.plugins import Plugins
@@ -112,3 +119,12 @@ class Maker:
 
             self._plugins = Plugins.load()
         return self._plugins
+
+    def snapshot_of(self, configuration: Configuration) -> Snapshot:
+        """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
+
+        It makes every provider, so it takes a while, and commands that give a secret are run.
+        """
+        values, _ = routing_values(configuration, {})
+        made = [self.make(configuration, each, live=None, values=values) for each in configuration.providers]
+        return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)

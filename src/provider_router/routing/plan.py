@@ -7,18 +7,17 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import chain, groupby
-from typing import Final, NamedTuple
+from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from provider_router.chat import Capability
 from provider_router.errors import Skipped, UnknownModel, UnknownProvider
-from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.breaker import LATER, Condition, State
-from provider_router.routing.health import Health, Key
-from provider_router.routing.line import Slots
-from provider_router.routing.snapshot import ProviderLink, ProviderView, Snapshot
+from provider_router.routing.candidate import Candidate
+from provider_router.routing.health import Epoch, Health
+from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.strategies import STRATEGIES
 
 
@@ -43,69 +42,6 @@ class Needs:
     capabilities: frozenset[Capability] = frozenset()
     prompt_floor: int = 0
     prefix: str = ""
-
-
-class Place(NamedTuple):
-    """Where a candidate stands in every plan of its request, whatever the order: which model, whose provider."""
-
-    turn: int
-    provider: str
-
-
-@frozen(kw_only=True)
-class Candidate:
-    """A provider to ask, with the model as it calls it.
-
-    Attributes:
-        model: None where the provider's own choice is taken.
-        asked: the model that the request named, which is our id for it.
-        turn: 0 for a candidate of the model itself, 1 for one of its first fallback, …
-        state: `ready`, or why it comes last (`open`, `throttled`, `flagged`, `full`, …).
-        reason: why it stands where it does.
-        until: when that ends, if it is known.
-    """
-
-    provider: str
-    model: str | None
-    asked: str | None
-    view: ProviderView = field(repr=False)
-    link: ProviderLink | None = field(default=None, repr=False)
-    zone: str | None = field(default=None, repr=False)
-    turn: int = field(default=0, repr=False)
-    state: str = State.READY
-    reason: str = ""
-    until: datetime | None = None
-
-    @cached_property
-    def key(self) -> Key:
-        return Key(self.provider, self.view.endpoint or self.provider, self.model)
-
-    @cached_property
-    def place(self) -> Place:
-        return Place(self.turn, self.provider)
-
-    @cached_property
-    def limits(self) -> Limits:
-        """The bounds of an attempt: the link's over the provider's."""
-        return self.link.limits.over(self.view.limits) if self.link else self.view.limits
-
-    @cached_property
-    def slots(self) -> Slots:
-        link = self.link
-        return Slots(self.view.max_parallel, link.max_parallel if link else None, link.model if link else None)
-
-    @property
-    def weight(self) -> float:
-        return self.link.weight if self.link else 1.0
-
-    @property
-    def context_length(self) -> int | None:
-        """The model's window there, in tokens, if it is known."""
-        return self.link.context_length if self.link else None
-
-    def __str__(self) -> str:
-        note = f", {self.reason}" if self.reason else ""
-        return f"{self.provider}: {self.state}{note}"
 
 
 @frozen(kw_only=True)
@@ -134,12 +70,27 @@ class Plan:
                     found.append(entry)
         return tuple(found)
 
+    @property
+    def too_long(self) -> bool:
+        """Whether nobody can be asked, and for the length of the prompt alone."""
+        if self.candidates or not self.needs.prompt_floor:
+            return False
+        return bool(_route(evolve(self.needs, prompt_floor=0), self.snapshot, self.at).candidates)
+
     def __iter__(self) -> Iterator[Candidate | Skipped]:
         yield from self.candidates
         yield from self.skipped
 
     def __len__(self) -> int:
         return len(self.candidates) + len(self.skipped)
+
+
+@define(eq=False)
+class _Standing:
+    """The candidates of a route as they stand in an epoch of health: so a dead backend costs no request anything."""
+
+    epoch: Epoch | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 @frozen
@@ -158,6 +109,7 @@ class Route:
     candidates: tuple[Candidate, ...] = field(init=False)
     bounded: bool = field(init=False)
     longest_prompt: float = field(init=False)
+    standing: _Standing = field(init=False, factory=_Standing, repr=False, eq=False)
 
     @candidates.default
     def _all(self) -> tuple[Candidate, ...]:
@@ -199,8 +151,14 @@ def plan(needs: Needs, snapshot: Snapshot, health: Health, *, now: float, at: da
     if needs.prompt_floor > route.longest_prompt:
         route = _route(needs, snapshot, at)
     candidates = route.candidates
-    if snapshot.settings.strategy != "priority" or route.bounded or health.troubled(now):
+    if snapshot.settings.strategy != "priority" or route.bounded:
         candidates = _ordered(route, needs, snapshot, health, now=now, at=at, seed=seed)
+    elif (epoch := health.epoch(now)).troubled:
+        standing = route.standing
+        if standing.epoch is not epoch:
+            standing.candidates = _ordered(route, needs, snapshot, health, now=now, at=at, seed=seed)
+            standing.epoch = epoch
+        candidates = standing.candidates
     if needs.model != route.needs.model:
         needs = evolve(needs, model=route.needs.model, provider=route.needs.provider)
     return Plan(candidates=candidates, needs=needs, revision=snapshot.revision, seed=seed, snapshot=snapshot, at=at)
@@ -361,9 +319,9 @@ def moment(condition: Condition, *, now: float, at: datetime) -> datetime | None
 def _rank(candidate: Candidate, snapshot: Snapshot, needs: Needs) -> tuple[bool, bool, bool, bool, int]:
     view = candidate.view
     return (
+        candidate.state in LATER,
         view.id != needs.provider,
         candidate.link is None and needs.model is not None,
-        candidate.state in LATER,
         view.id != snapshot.active,
         -view.priority,
     )

@@ -10,8 +10,9 @@ from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatRespons
 from provider_router.chat.answer import content_text
 from provider_router.dialects.openai_chat import OPENAI_CHAT
 from provider_router.errors import Attempt, DeadlineExceeded, Failure, NoCandidates, ProviderError, ProviderRouterError
+from provider_router.routing.candidate import Candidate
 from provider_router.routing.masking import masked_body, masked_text
-from provider_router.routing.plan import Candidate, Plan
+from provider_router.routing.plan import Plan
 from provider_router.routing.snapshot import ProviderLink, Snapshot
 from provider_router.store.requests import AttemptLine, RequestLine
 

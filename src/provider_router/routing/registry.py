@@ -12,21 +12,18 @@ import anyio
 import anyio.to_thread
 from attrs import evolve
 
-from provider_router import home
 from provider_router import limits as numbers
-from provider_router.chat import Capability
-from provider_router.errors import ConfigError, Failure, ProviderError, StoreError, UnknownProvider
-from provider_router.providers.provider import ModelInfo, Provider
-from provider_router.providers.terms import under
-from provider_router.providers.zones import OUT_OF_ZONE
-from provider_router.routing.border import terms_within
+from provider_router.errors import ConfigError, StoreError, UnknownProvider
+from provider_router.providers.provider import Provider
 from provider_router.routing.checks import Checks
 from provider_router.routing.health import Health
+from provider_router.routing.listing import Listing
 from provider_router.routing.live import LiveProvider
 from provider_router.routing.maker import Made, Maker, as_it_was, links_of
 from provider_router.routing.plan import Plan
 from provider_router.routing.recovery import Recovery
 from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
+from provider_router.routing.source import Source
 from provider_router.routing.views import (
     environment_values,
     history_settings,
@@ -36,20 +33,13 @@ from provider_router.routing.views import (
 )
 
 if TYPE_CHECKING:
-    from provider_router.configuration.declared import Declared
     from provider_router.providers.plugins import Plugins
     from provider_router.routing.history_writer import HistoryWriter
-    from provider_router.routing.note_exchange import HealthSharing
-    from provider_router.store import Configuration, Probe, Store
+    from provider_router.store import Configuration
 
 log: Final = logging.getLogger("provider_router")
 
 _MASKED = 20  # providers whose secrets are looked for in what a request's history is to hold
-
-_UNREADABLE_FOR = 1.0  # seconds until a configuration that cannot be read is tried again, if it does not change before
-
-# How a backend that has no model list answers when it is asked for one.
-_LISTS_NONE = frozenset({Failure.BAD_REQUEST, Failure.CAPABILITY, Failure.MODEL_UNAVAILABLE, Failure.MALFORMED})
 
 
 class ProviderRegistry:
@@ -71,27 +61,28 @@ class ProviderRegistry:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.health = health or Health()
-        self.checks = Checks(self.learn_slots)
+        self.listing = Listing(self, clock)
+        self.checks = Checks(self.listing.learn_slots)
         self.recorder: HistoryWriter | None = None  # None where requests are not recorded
-        self._recorded = Recording()
-        self._share_health = share_health
-        self._history = history
-        self._writer: HistoryWriter | None = None
-        self._sharing: HealthSharing | None = None
-        self._database = database
-        self._declared = declared
         self._maker = Maker(plugins)
+        self._source: Source | None = None
+        if database is not None:
+            self._source = Source(
+                database,
+                declared,
+                maker=self._maker,
+                health=self.health,
+                share_health=share_health,
+                history=history,
+                clock=clock,
+            )
         self._clock = clock
         self._live: dict[str, LiveProvider] = {}
         self._views: dict[str, ProviderView] = {}
         self._retired: list[LiveProvider] = []
-        self._store: Store | Declared | None = None
-        self._probe: Probe | Declared | None = None
         self._held: Configuration | None = None
         self._values: Mapping[str, Any] = {}  # the routing options of environment and settings
         self._begun = 0  # readings
-        self._unreadable: tuple[int, ...] | None = None
-        self._unreadable_until = 0.0
         self.trouble = ""
         self._renewing = anyio.Lock()
         self._recovery: Recovery[Configuration, Made] = Recovery(clock)
@@ -114,36 +105,37 @@ class ProviderRegistry:
             StoreError: the database cannot be opened, or read for the first time.
             ConfigError: the declarative file cannot be used, or a setting of the environment.
         """
-        if self._database is None:
+        source = self._source
+        if source is None:
             return self.snapshot
-        if self._moved():
+        if source.moved(self._held):
             begun = self._begun
             async with self._renewing:
                 # Whoever waited while another one began to read after it had come is served by that reading: in a
                 # storm of changes nobody waits for more than two.
-                if self._begun == begun and self._moved():
+                if self._begun == begun and source.moved(self._held):
                     self._begun += 1
-                    await self._renew()
+                    await self._renew(source)
             await self.close_retired()
         if self._recovery:
             await self._recover()
-        if self._sharing is not None:
-            self._sharing.hear()
+        if source.sharing is not None:
+            source.sharing.hear()
         return self.snapshot
 
-    async def _renew(self) -> None:
+    async def _renew(self, source: Source) -> None:
         try:
-            configuration = await anyio.to_thread.run_sync(self._read)
+            configuration = await anyio.to_thread.run_sync(source.read, self._held)
         except (ConfigError, StoreError) as error:
             if self._held is None:
                 raise
             self.trouble = str(error)
-            if isinstance(error, StoreError) and self._probe is not None:
-                self._unreadable, self._unreadable_until = self._probe.seen, self._clock() + _UNREADABLE_FOR
+            if isinstance(error, StoreError):
+                source.unreadable()
             log.warning("the newest configuration cannot be read, and the last good one stays in use: %s", error)
             return
         if configuration is not None:
-            self.trouble, self._unreadable = "", None
+            self.trouble = ""
             made = await anyio.to_thread.run_sync(self._made_anew, configuration)
             self._swap(configuration, made)
 
@@ -176,37 +168,6 @@ class ProviderRegistry:
                 await anyio.to_thread.run_sync(self._recovery.wait, numbers.SECRET_WAIT)
         if self._held is held and (found := self._recovery.take(held)):
             self._swap(held, found, changed=False)
-
-    def _moved(self) -> bool:
-        if self._held is None or self._probe is None:
-            return True
-        if not self._probe.moved(self._held):
-            return False
-        return self._probe.seen != self._unreadable or self._clock() >= self._unreadable_until
-
-    def _read(self) -> Configuration | None:
-        from provider_router.routing.history_writer import HistoryWriter
-        from provider_router.routing.note_exchange import HealthSharing
-        from provider_router.store import Probe, Store, exists, open_keepers
-
-        assert self._database is not None
-        if self._store is None:
-            if self._declared is not None:
-                from provider_router.configuration.declared import Declared
-
-                self._store = self._probe = Declared(self._declared, plugins=self._maker.types)
-            elif exists(self._database):
-                self._store = Store.open(self._database)
-                self._probe = Probe(self._database)
-            else:
-                return None
-            self._maker.keeper = open_keepers(self._store if isinstance(self._store, Store) else None)
-            if self._share_health or self._history:
-                self._writer = HistoryWriter(home.history_path(self._database), share_health=self._share_health)
-                self._writer.start()
-            if self._share_health and self._writer is not None:
-                self._sharing = HealthSharing(self.health, self._writer.notes, self._clock)
-        return self._store.read(self._held)
 
     def _made_anew(self, configuration: Configuration) -> list[Made]:
         """What the change touched, made in a thread: secrets may come from commands, plugins have to be imported."""
@@ -256,64 +217,25 @@ class ProviderRegistry:
         if self._retire(provider.id):
             self.health.forgive(provider.id, provider.endpoint, self._clock())
         self._live[provider.id] = LiveProvider(provider)
-        self._views[provider.id] = provider_view(provider, None, (), {}, priority=priority)
+        values = self._values if self._held else environment_values()
+        self._views[provider.id] = provider_view(provider, None, (), values, priority=priority)
 
     def _publish(self) -> None:
         configuration = self._held
-        if self._writer is not None and configuration is not None:
-            settings = history_settings(configuration)
-            self._writer.follow(settings)
-            self.recorder = self._writer if self._history and settings.enabled else None
+        if self._source is not None and configuration is not None:
+            self.recorder = self._source.recorder(history_settings(configuration))
         values = self._values if configuration else environment_values()
         self.snapshot = snapshot_view(configuration, self._views.values(), values)
-
-    def snapshot_of(self, configuration: Configuration) -> Snapshot:
-        """What plans would be made from under another configuration. Nothing of it comes in force; nobody is asked.
-
-        It makes every provider, so it takes a while, and commands that give a secret are run.
-        """
-        values, _ = routing_values(configuration, {})
-        made = [self._maker.make(configuration, each, live=None, values=values) for each in configuration.providers]
-        return snapshot_view(configuration, [each.view for each in made if each.view is not None], values)
 
     @property
     def recording(self) -> Recording:
         """How the recording of requests goes, or went until all was closed."""
-        if self._writer is None:
-            return self._recorded
-        return evolve(self._writer.state, enabled=self.recorder is not None)
+        return Recording() if self._source is None else self._source.recording
 
     def masks(self, plan: Plan) -> list[Callable[[str], str]]:
         """What takes the secrets of a plan's first providers out of a text."""
         ids = dict.fromkeys(candidate.provider for candidate in plan.candidates[:_MASKED])
         return [live.provider.mask for each in ids if (live := self._live.get(each)) is not None]
-
-    async def first_models(self, zones: Mapping[str, str | None]) -> dict[str, str]:
-        """The first model of each of these providers that is known, or told soon and for nothing by its backend.
-
-        Args:
-            zones: how far asking each of them may go, by provider.
-        """
-        found: dict[str, str] = {}
-
-        async def ask(provider: str) -> None:
-            live = self.take(provider)
-            try:
-                within = terms_within(zones[provider], provider=provider)
-                with under(within), anyio.move_on_after(numbers.CHECK_SILENCE):
-                    if (model := await self.first_model(live)) is not None:
-                        found[provider] = model
-            except ProviderError:  # whoever asks it will hear of it
-                pass
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self.give_back(live)
-
-        async with anyio.create_task_group() as asking:
-            for each in zones:
-                if each in self._live and self._live[each].provider.free_check:
-                    asking.start_soon(ask, each)
-        return found
 
     # Live providers
 
@@ -344,51 +266,22 @@ class ProviderRegistry:
     def release(self, live: LiveProvider) -> bool:
         """The call is over; says whether it was the last one of a provider of the past, which is then to be closed."""
         live.users -= 1
-        if self._sharing is not None:
-            self._sharing.tell()
+        if self._source is not None and self._source.sharing is not None:
+            self._source.sharing.tell()
         return live.retired and not live.users
 
-    async def first_model(self, live: LiveProvider) -> str | None:
-        """The first chat model that the backend lists, remembered for a minute; None where it lists none.
+    def view(self, id: str) -> ProviderView | None:
+        """A provider as plans see it, or None."""
+        return self._views.get(id)
 
-        Raises:
-            ProviderError: the backend cannot be asked.
-        """
-        now = self._clock()
-        if live.listed_at is None or now - live.listed_at >= numbers.MODEL_LIST_CACHE:
-            if Capability.MODELS not in live.provider.capabilities:
-                return None
-            try:
-                listed = await live.provider.models()
-            except ProviderError as error:
-                if error.failure not in _LISTS_NONE or error.code == OUT_OF_ZONE:
-                    raise
-                listed = []
-            live.first_model = next((model.id for model in listed if model.chat), None)
-            live.listed_at = now
-            self.take_slots(live, listed)
-        return live.first_model
+    def live(self, id: str) -> LiveProvider | None:
+        """A provider in use, or None. Whoever makes a call takes it."""
+        return self._live.get(id)
 
-    def take_slots(self, live: LiveProvider, listed: Sequence[ModelInfo]) -> None:
-        """A backend that says how many calls it serves at once is sent no more, unless somebody configured it."""
-        reported = max((model.parallel for model in listed if model.parallel), default=None)
-        view = self._views.get(live.provider.id)
-        if reported is None or view is None or view.max_parallel is not None or live.retired:
-            return
-        self._views[view.id] = evolve(view, max_parallel=reported)
+    def bound(self, view: ProviderView, slots: int) -> None:
+        """Send a provider that nobody has bounded no more than so many calls at once."""
+        self._views[view.id] = evolve(view, max_parallel=slots)
         self._publish()
-
-    async def learn_slots(self, provider: Provider) -> None:
-        """Ask a backend nearby, once, how many calls it serves at once: after a check, so never on a request's way."""
-        live, view = self._live.get(provider.id), self._views.get(provider.id)
-        if live is None or live.provider is not provider or live.slots_asked or view is None:
-            return
-        live.slots_asked = True
-        if view.max_parallel is None and view.zone != "internet" and Capability.MODELS in provider.capabilities:
-            try:
-                self.take_slots(live, await provider.models())
-            except Exception as error:  # it answers checks, and that is enough
-                log.info("%s does not tell how many calls it serves at once: %s", provider.id, error)
 
     def get(self, id: str) -> Provider:
         """The live provider with this id.
@@ -452,15 +345,6 @@ class ProviderRegistry:
         for live in [*self._live.values(), *self._retired]:
             await live.provider.aclose()
         self._retired.clear()
-        self.close_store()
-
-    def close_store(self) -> None:
-        """Close the database alone."""
-        if self._probe is not None:
-            self._probe.close()
-        if self._store is not None:
-            self._store.close()
-        if self._writer is not None:
-            self._writer.close()
-            self._recorded = self._writer.state
-        self._probe = self._store = self._sharing = self._writer = self.recorder = None
+        if self._source is not None:
+            self._source.close()
+        self.recorder = None

@@ -13,64 +13,32 @@ from types import TracebackType
 from typing import Any, Never, Self, Unpack
 from weakref import WeakSet
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from provider_router import home
 from provider_router.chat import Capability, ChatRequest, ChatResponse, Prompt
 from provider_router.dialects.dialect import Dialect
-from provider_router.errors import NoCandidates, ProviderError, ProviderRouterError
+from provider_router.errors import NoCandidates, ProviderError
 from provider_router.limits import ZONES
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing import plan as planning
-from provider_router.routing.breaker import Condition, State
+from provider_router.routing.breaker import State
 from provider_router.routing.call import Call, CallOptions, PassOptions, capabilities
 from provider_router.routing.driver import ChatDriver, Driver, PassThroughDriver
 from provider_router.routing.failover import Failover
-from provider_router.routing.health import Health, Key
-from provider_router.routing.line import Slots
+from provider_router.routing.health import Health
 from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.registry import ProviderRegistry
+from provider_router.routing.report import CheckResult, ProviderHealth, standing
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.slots import SlotQueue
-from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
+from provider_router.routing.snapshot import Recording, Snapshot
 from provider_router.routing.stream import AsyncChatStream
 from provider_router.routing.stream_driver import StreamDriver
 from provider_router.routing.vigil import Clock
 from provider_router.routing.walk import Policy
 
 NOTHING_CONFIGURED = "no provider is configured yet: run `prouter add`"
-
-
-@frozen(kw_only=True)
-class CheckResult:
-    """How a provider's check went. `duration` is in seconds; `error` is None if it answered."""
-
-    provider: str
-    ok: bool
-    duration: float
-    detail: str = ""
-    models: int | None = None
-    error: ProviderRouterError | None = None
-
-
-@frozen(kw_only=True)
-class ProviderHealth:
-    """How a provider stands: `ready`, or why it is asked after the others, or not at all, and until when.
-
-    Not at all are asked: `disabled`; `no-secret`, whose secret cannot be had and is looked for again now and then;
-    `unusable`, which cannot be made before its configuration changes. `stale` says why a newer configuration of it
-    cannot be loaded; until it can, it is asked as it was before.
-    """
-
-    provider: str
-    type: str
-    state: str
-    reason: str = ""
-    until: datetime | None = None
-    in_flight: int = 0
-    priority: int = 0
-    active: bool = False
-    stale: str = ""
 
 
 class AsyncRouter:
@@ -252,7 +220,7 @@ class AsyncRouter:
         own = {c.provider: c.zone for c in plan.candidates if c.model is None and c.state == State.READY}
         if not own:
             return plan
-        first = await self.registry.first_models(own)
+        first = await self.registry.listing.first_models(own)
         steps = (evolve(step, model=step.model or first.get(step.provider)) for step in plan.candidates)
         return evolve(plan, candidates=tuple(steps))
 
@@ -297,7 +265,7 @@ class AsyncRouter:
         live = self.registry.take(provider)
         try:
             listed = await live.provider.models()
-            self.registry.take_slots(live, listed)
+            self.registry.listing.take_slots(live, listed)
             return listed
         finally:
             await self.registry.give_back(live)
@@ -312,30 +280,8 @@ class AsyncRouter:
         snapshot = await self.registry.refresh()
         now, at = self._clock(), datetime.now(UTC)
         views = sorted(snapshot.providers, key=lambda v: (v.id != snapshot.active, -v.priority, v.id))
-        return [self._health_of(view, snapshot, now, at) for view in views]
-
-    def _health_of(self, view: ProviderView, snapshot: Snapshot, now: float, at: datetime) -> ProviderHealth:
-        health = self.registry.health
-        condition = health.condition(
-            Key(view.id, view.endpoint, view.default_model), now, slots=Slots(view.max_parallel)
-        )
-        problem = view.problem or view.expired(at)
-        if problem:
-            condition = Condition(State.READY, problem)
-        state = "no-secret" if view.lacks_secret else "unusable" if problem else str(condition.state)
-        if not view.enabled:
-            state = "disabled"
-        return ProviderHealth(
-            provider=view.id,
-            type=view.type,
-            state=state,
-            reason=condition.reason,
-            until=planning.moment(condition, now=now, at=at),
-            in_flight=health.in_flight.get(view.id, 0),
-            priority=view.priority,
-            active=view.id == snapshot.active,
-            stale=view.stale or self.registry.trouble,
-        )
+        health, trouble = self.registry.health, self.registry.trouble
+        return [standing(view, snapshot, health, now=now, at=at, trouble=trouble) for view in views]
 
     # How
 

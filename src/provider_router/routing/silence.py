@@ -11,7 +11,7 @@ from provider_router import limits as numbers
 from provider_router.errors import Busy, Failure, ProviderError, ProviderTimeout, StreamInterrupted, duration_text
 from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
-from provider_router.routing.plan import Candidate
+from provider_router.routing.candidate import Candidate
 
 _COARSE: Final = 0.05  # clocks of event loops are
 _LAG: Final = 1.0  # a check that comes back later than this after its time: we were not listening ourselves
@@ -26,6 +26,7 @@ class Silence:
         stream: whether it is a stream, which shows life, or a plain call, which shows none until it is done.
         share: the moment until which it must have shown life, where the caller set a total.
         now: when it was asked.
+        check_first: whether its check is asked before the request, so that none is beside it until that is answered.
 
     Attributes:
         lives: whether any byte of an answer has come.
@@ -33,7 +34,16 @@ class Silence:
         cut_short: whether it was given up for the caller's hurry alone, before its own limit.
     """
 
-    def __init__(self, candidate: Candidate, limits: Limits, *, stream: bool, share: float | None, now: float) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        limits: Limits,
+        *,
+        stream: bool,
+        share: float | None,
+        now: float,
+        check_first: bool = False,
+    ) -> None:
         self.lives = False
         self.working = False
         self.cut_short = False
@@ -46,8 +56,13 @@ class Silence:
         self._sent: float | None = None
         self._since = now  # when the present silence began …
         self._quiet_since = now  # … or the newest check in it was done
-        self._check_begun: float | None = None
+        self._check_begun: float | None = now if check_first else None
         self._check_good = False  # the newest check of this silence was answered
+
+    def passed_check(self, now: float) -> None:
+        """The check that came before the request was answered."""
+        self._check_begun = None
+        self._quiet_since = now
 
     def sent(self, now: float) -> None:
         """The request is out."""

@@ -100,7 +100,7 @@ class ModelView:
     zone: str | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, cache_hash=True)
 class RoutingSettings:
     """The settings of routing that hold for a whole request; names as in `limits.ROUTING`."""
 

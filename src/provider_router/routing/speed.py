@@ -1,12 +1,17 @@
-"""Speed: how soon a candidate spoke of late, as an average that jumps up at once and comes down slowly. Pure."""
+"""Speeds: how soon candidates spoke of late, as averages that jump up at once and come down slowly. Pure."""
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final
 
 from attrs import define
 
 from provider_router import limits as numbers
+
+_REMEMBERED: Final = 1000
 
 
 @define
@@ -25,3 +30,28 @@ class Speed:
     def of_late(self, now: float) -> float:
         """The average now: what nobody has asked for long may have become faster, and is asked again."""
         return self.seconds * math.exp(-max(0.0, now - self.at) / numbers.SPEED_MEMORY)
+
+
+class Speeds:
+    """The speed of each candidate; those that were not heard for longest are forgotten."""
+
+    def __init__(self) -> None:
+        self._speeds: OrderedDict[Hashable, Speed] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._speeds)
+
+    def add(self, key: Hashable, seconds: float, now: float) -> None:
+        """A candidate needed so many seconds to its first delta."""
+        if (speed := self._speeds.get(key)) is not None:
+            speed.add(seconds, now)
+            self._speeds.move_to_end(key)
+        else:
+            self._speeds[key] = Speed(seconds, now)
+            if len(self._speeds) > _REMEMBERED:
+                self._speeds.popitem(last=False)
+
+    def of_late(self, key: Hashable, now: float) -> float:
+        """Seconds; 0 for an unknown one."""
+        speed = self._speeds.get(key)
+        return speed.of_late(now) if speed else 0.0

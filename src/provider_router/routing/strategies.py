@@ -8,8 +8,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from provider_router.routing.candidate import Candidate
     from provider_router.routing.health import Health
-    from provider_router.routing.plan import Candidate
 
 _HASHES: Final = 2.0**64
 

@@ -109,7 +109,7 @@ class AsyncChatStream:
     @property
     def text(self) -> str:
         """The text so far."""
-        return "".join(chunk.text for chunk in self._entered().handed)
+        return self._entered().text
 
     @property
     def skipped_events(self) -> int:
@@ -130,9 +130,7 @@ class AsyncChatStream:
         response.provider = driver.provider
         if driver.machine.policy.guards != "off" and driver.machine.closed:
             needs = driver.machine.plan.needs
-            response.warnings = doubts(
-                driver.request, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor
-            )
+            response.warnings = doubts(driver.sent, response, needs=needs.capabilities, prompt_floor=needs.prompt_floor)
         response.attempts = self.attempts
         plan = driver.machine.plan
         response.leaves_out = lambda: plan.skipped

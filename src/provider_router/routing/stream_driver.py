@@ -11,8 +11,10 @@ import anyio
 from provider_router.chat import ChatChunk, ChatRequest
 from provider_router.errors import ProviderError, ProviderRouterError, StreamInterrupted
 from provider_router.providers.provider import Provider
+from provider_router.providers.terms import under
 from provider_router.routing.actions import Abandon, Action, Answer, Fail
 from provider_router.routing.driver import Driver
+from provider_router.routing.guards import doubt_of_model
 from provider_router.routing.vigil import Vigil
 
 
@@ -21,6 +23,7 @@ class StreamDriver(Driver):
 
     Attributes:
         handed: the chunks that the caller has had so far.
+        sent: the request as it was sent to whoever answers, with the model as that provider calls it.
         skipped_events: broken events of the stream, which were left out.
         at_end: called once, when the stream has come to its end and is closed.
     """
@@ -28,6 +31,9 @@ class StreamDriver(Driver):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.handed: list[ChatChunk] = []
+        self._folded = 0  # of those
+        self._texts: list[str] = []  # theirs, as far as somebody asked for the text
+        self.sent: ChatRequest = self.request
         self.skipped_events = 0
         self.at_end: Callable[[], None] | None = None
         self._chunks: AsyncGenerator[ChatChunk] | None = None
@@ -37,7 +43,10 @@ class StreamDriver(Driver):
         self._error: ProviderRouterError | None = None
         self._over = False
         self._owed = ""  # text that the caller has had already and that a replay has to say again
+        self._thought = ""  # or, where it has had none yet, reasoning
         self._differs = False  # whether a replay said something else
+        self._doubts = self.machine.policy.guards == "next"
+        self._wary = self._doubts  # whether the next chunk is looked at before it is passed on
 
     @property
     def answer(self) -> list[ChatChunk]:
@@ -62,10 +71,19 @@ class StreamDriver(Driver):
         while not self._ready:
             if self._over:
                 return None
+            for chunk in self.handed[self._folded :]:  # the caller has had the time to look at them
+                chunk.fold()
+            self._folded = len(self.handed)
             await self._step()
         chunk = self._ready.popleft()
         self.handed.append(chunk)
         return chunk
+
+    @property
+    def text(self) -> str:
+        """The text that the caller has had so far."""
+        self._texts += [chunk.text for chunk in self.handed[len(self._texts) :]]
+        return "".join(self._texts)
 
     @property
     def more(self) -> bool:
@@ -86,6 +104,7 @@ class StreamDriver(Driver):
 
     async def _work(self, provider: Provider, request: ChatRequest) -> None:
         self._more = False
+        self.sent = request
         self._chunks = provider.stream(request)
         async for chunk in self._chunks:
             self._more = chunk.more
@@ -135,7 +154,11 @@ class StreamDriver(Driver):
             chunk = await anext(chunks, None)
         else:
             self.machine.listening(self._clock())
-            chunk = await vigil.over(anext(chunks, None))
+            if self._terms is None:  # as for most; this is done for every arrival
+                chunk = await vigil.over(anext(chunks, None))
+            else:
+                with under(self._terms):
+                    chunk = await vigil.over(anext(chunks, None))
         while chunk is not None:
             self._more = chunk.more
             self._ready.extend(self._read(chunk, live.provider))
@@ -167,7 +190,7 @@ class StreamDriver(Driver):
 
     @property
     def _text(self) -> str:
-        return "".join(chunk.text for chunk in [*self.handed, *self._ready])
+        return self.text + "".join(chunk.text for chunk in self._ready)
 
     # A replay: run anew elsewhere, silent while the new text equals what was sent, and on from where it ends
 
@@ -177,12 +200,17 @@ class StreamDriver(Driver):
             self.machine.policy.resume == "replay"
             and not self._differs
             and self.request.raw.get("n") in (None, 1)
-            and not any(chunk.tool_calls or chunk.delta.get("audio") for chunk in [*self.handed, *self._ready])
+            and not any(
+                chunk.tool_calls or chunk.delta.get("audio") or chunk.delta.get("refusal")
+                for chunk in [*self.handed, *self._ready]
+            )
         )
 
     async def _replay(self, interrupted: StreamInterrupted) -> None:
         self._owed = self._text
+        self._thought = "" if self._owed else "".join(chunk.reasoning for chunk in [*self.handed, *self._ready])
         interrupted.text = self._owed
+        self._wary = True
         try:
             await self._pursue(self.machine.resume(self._clock()))
         except ProviderRouterError as error:
@@ -200,9 +228,11 @@ class StreamDriver(Driver):
         Raises:
             StreamInterrupted: where the new text is another one, or ends before the old.
         """
-        text, owed = chunk.text, self._owed
-        ends_early = chunk.finish_reason is not None and len(text) < len(owed)
-        if chunk.tool_calls or ends_early or not (owed.startswith(text) or text.startswith(owed)):
+        text, owed, thought = chunk.text, self._owed, self._thought
+        reasoning = chunk.reasoning if thought else ""  # where the caller has had text, what led to it is of no use
+        owes = len(text) < len(owed) or len(reasoning) < len(thought)
+        ends_early = owes and (chunk.finish_reason is not None or bool(text and thought))
+        if chunk.tool_calls or ends_early or not (_agree(text, owed) and _agree(reasoning, thought)):
             self._differs = True
             raise StreamInterrupted(
                 f"{self.provider} gives another answer than the one that was cut off",
@@ -210,9 +240,11 @@ class StreamDriver(Driver):
                 provider=self.provider,
                 detail="another answer",
             )
-        self._owed = owed[len(text) :]
-        new, finish = text[len(owed) :], chunk.finish_reason
-        return [ChatChunk.of(new, model=chunk.model, finish_reason=finish)] if new or finish else []
+        self._owed, self._thought = owed[len(text) :], thought[len(reasoning) :]
+        new, new_thought, finish = text[len(owed) :], reasoning[len(thought) :], chunk.finish_reason
+        if not (new or new_thought or finish):
+            return []
+        return [ChatChunk.of(new, reasoning=new_thought, model=chunk.model, finish_reason=finish)]
 
     # Reading
 
@@ -232,15 +264,35 @@ class StreamDriver(Driver):
         if sign.error is not None:
             raise self._embedded(sign.error, provider)
         # Before the machine hears of it: the end of another answer is none.
-        new = self._caught_up(chunk) if self._owed else None
+        new = self._looked_at(chunk, provider) if self._wary else None
         step = self.machine.event(chunk, sign, self._clock())
         if isinstance(step, Abandon):
             raise step.error
         return step if new is None else new
 
+    def _looked_at(self, chunk: ChatChunk, provider: Provider) -> list[ChatChunk] | None:
+        """What of a replayed chunk is new to the caller; None of any other chunk.
+
+        Raises:
+            NotCapable: where another model begins to answer, and the caller wants the next provider then.
+            StreamInterrupted: where a replay says something else.
+        """
+        doubting = self._doubts and not self.machine.committed
+        if doubting and (doubt := doubt_of_model(self.sent, chunk.model)):
+            raise self._doubtful(provider, doubt)
+        if self._owed or self._thought:
+            return self._caught_up(chunk)
+        self._wary = doubting
+        return None
+
     async def _break_off(self) -> None:
         chunks, self._chunks = self._chunks, None
         if chunks is not None:
-            with anyio.CancelScope(shield=True):
+            with self._within(), anyio.CancelScope(shield=True):
                 await chunks.aclose()
         await self._let_go()
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether one of two texts is the beginning of the other."""
+    return one.startswith(other) or other.startswith(one)

@@ -21,7 +21,8 @@ from provider_router.errors import Attempt, Skipped
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.call import CallOptions, PassOptions
 from provider_router.routing.plan import Plan
-from provider_router.routing.router import AsyncRouter, CheckResult, ProviderHealth
+from provider_router.routing.report import CheckResult, ProviderHealth
+from provider_router.routing.router import AsyncRouter
 from provider_router.routing.snapshot import Recording
 from provider_router.routing.stream import AsyncChatStream
 

@@ -8,7 +8,14 @@ from typing import Final
 from attrs import frozen
 
 from provider_router.errors import Failure
+from provider_router.providers.zones import OUT_OF_ZONE
 from provider_router.routing.health import Effect
+
+DOUBTFUL: Final = "doubtful_answer"
+"""The code of the error that a guard makes of an answer."""
+
+OF_ONE_REQUEST: Final = frozenset({OUT_OF_ZONE, DOUBTFUL})
+"""Codes of errors of the class capability that do not tell what a candidate is capable of."""
 
 
 @frozen

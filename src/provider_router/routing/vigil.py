@@ -6,12 +6,12 @@ No scope, task group or task outlives a step of the attempt, so that none is hel
 from __future__ import annotations
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import anyio
-import sniffio
 
 from provider_router.errors import ProviderRouterError
 from provider_router.routing.actions import Abandon, Check
@@ -22,8 +22,11 @@ Clock = Callable[[], float]
 Checking = Callable[[float], Awaitable[bool | None]]
 """Ask the backend's check, for so many seconds at most: answered, refused (False), or silent (None)."""
 
-# Seconds. A timer that stands too soon costs a look; one that has to be drawn nearer costs a second timer.
+# Seconds. A look that comes too soon costs little; one that has to be drawn nearer costs a new timer.
 _LOOK: Final = 10.0
+_SHARED: Final = 0.25  # looks before the deadline are that far apart, so that one ring serves many
+_GRAIN: Final = 0.005  # so long at least between two rings, however many deadlines lie close together
+_NEVER: Final = float("inf")
 
 
 class Vigil(ABC):
@@ -58,23 +61,82 @@ class Vigil(ABC):
 
 def vigil(machine: Failover, clock: Clock, check: Checking) -> Vigil:
     """The one for the event loop that runs here."""
-    kind = _TimedVigil if sniffio.current_async_library() == "asyncio" else _TaskVigil
-    return kind(machine, clock, check)
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None:  # trio, perhaps on top of asyncio
+        return _TaskVigil(machine, clock, check)
+    return TimedVigil(machine, clock, check, bell=_bell_of(task.get_loop()))
 
 
-class _TimedVigil(Vigil):
-    """On asyncio: one timer for an attempt, which comes too early rather than be moved with every sign of life."""
+class Bell:
+    """One timer for all vigils in an event loop: hardly any attempt comes to its deadline, and each had a timer."""
 
-    def __init__(self, machine: Failover, clock: Clock, check: Checking) -> None:
-        super().__init__(machine, clock, check)
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._waiting: set[TimedVigil] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._at = 0.0
+        self._at = _NEVER  # when it rings
+
+    def wake(self, vigil: TimedVigil) -> None:
+        """Ring for a vigil at its moment, or a little later."""
+        self._waiting.add(vigil)
+        if vigil.at < self._at:
+            self._set(vigil.at)
+
+    def forget(self, vigil: TimedVigil) -> None:
+        self._waiting.discard(vigil)
+
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = at
+        self._timer = self.loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = max(self.loop.time(), self._at)  # asyncio's timers may come a moment early
+        due = [vigil for vigil in self._waiting if vigil.at <= now]
+        self._waiting.difference_update(due)
+        for vigil in due:
+            self.loop.call_soon(vigil.due)
+        self._at = _NEVER
+        if self._waiting:
+            self._set(max(min([vigil.at for vigil in self._waiting]), now + _GRAIN))
+
+
+class _Bells(threading.local):
+    bell: Bell | None = None
+
+
+_bells: Final = _Bells()
+
+
+def _bell_of(loop: asyncio.AbstractEventLoop) -> Bell:
+    bell = _bells.bell
+    if bell is None or bell.loop is not loop:
+        bell = _bells.bell = Bell(loop)
+    return bell
+
+
+class TimedVigil(Vigil):
+    """On asyncio: it is woken for a look, too early rather than anew with every sign of life.
+
+    Attributes:
+        at: when it looks next, on the loop's clock.
+    """
+
+    def __init__(self, machine: Failover, clock: Clock, check: Checking, *, bell: Bell) -> None:
+        super().__init__(machine, clock, check)
+        self.at = _NEVER
+        self._loop = bell.loop
+        self._bell = bell
         self._task: asyncio.Task[object] | None = None  # of the present step
         self._checks: asyncio.Task[None] | None = None
 
     async def over(self, step: Awaitable[T]) -> T | None:
-        task = self._task = asyncio.current_task(self._loop)
+        task = self._task = asyncio.current_task()
         assert task is not None
         before = task.cancelling()
         self._look()
@@ -97,24 +159,21 @@ class _TimedVigil(Vigil):
         self._look()
 
     def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._bell.forget(self)
 
     def _look(self) -> None:
-        """Have the timer come no later than the deadline."""
+        """Look no later than at the deadline."""
         if self._task is None or self._checks is not None:
             return
-        at = self._loop.time() + min(self._machine.deadline() - self._clock(), _LOOK)
-        if self._timer is not None:
-            if self._at <= at:
-                return
-            self._timer.cancel()
-        self._at = at
-        self._timer = self._loop.call_at(at, self._due)
+        now, left = self._loop.time(), self._machine.deadline() - self._clock()
+        at = now + left if left < _LOOK else (now + _LOOK) // _SHARED * _SHARED
+        if at < self.at:
+            self.at = at
+            self._bell.wake(self)
 
-    def _due(self) -> None:
-        self._timer = None
+    def due(self) -> None:
+        """The moment has come."""
+        self.at = _NEVER
         if self._task is None or self.verdict is not None:  # the caller has the floor; or it is over
             return
         now = self._clock()

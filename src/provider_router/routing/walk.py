@@ -12,9 +12,10 @@ from provider_router.errors import Failure, ProviderError
 from provider_router.limits import Limits
 from provider_router.routing.actions import Wait
 from provider_router.routing.breaker import LATER, Condition, State
+from provider_router.routing.candidate import Candidate, Place
 from provider_router.routing.health import Health
 from provider_router.routing.line import Pool, Turn
-from provider_router.routing.plan import Candidate, Place, Plan
+from provider_router.routing.plan import Plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.table import TABLE
 

@@ -86,8 +86,10 @@ def rule(name: str, *needs: Wire) -> Callable[[Test], Test]:
             async def run(*args: Any, **fixtures: Any) -> None:
                 try:
                     await test(*args, **fixtures)
-                except ProviderRouterError as error:
-                    raise ContractBroken(name, f"an error where none was due: {error!r}") from error
+                except (AssertionError, ExceptionGroup):  # it says so itself, or its parts do
+                    raise
+                except Exception as error:
+                    raise _told(name, error) from error
 
         else:
 
@@ -95,13 +97,21 @@ def rule(name: str, *needs: Wire) -> Callable[[Test], Test]:
             def run(*args: Any, **fixtures: Any) -> None:
                 try:
                     test(*args, **fixtures)
-                except ProviderRouterError as error:
-                    raise ContractBroken(name, f"an error where none was due: {error!r}") from error
+                except (AssertionError, ExceptionGroup):  # it says so itself, or its parts do
+                    raise
+                except Exception as error:
+                    raise _told(name, error) from error
 
         run._rule = Rule(name, frozenset(needs))  # type: ignore[attr-defined]
         return run
 
     return mark
+
+
+def _told(name: str, error: Exception) -> ContractBroken:
+    """What a test failed with, as a rule that is broken."""
+    what = "an error where none was due" if isinstance(error, ProviderRouterError) else "a crash"
+    return ContractBroken(name, f"{what}: {error!r}")
 
 
 class ContractBroken(AssertionError):

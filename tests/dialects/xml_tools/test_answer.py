@@ -199,6 +199,24 @@ def test_a_call_that_the_token_limit_cuts_off_is_text_and_the_finish_reason_tell
     assert (WRITTEN[:-3], [], "length") == (answer.text, answer.tool_calls, answer.finish_reason)
 
 
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_call_that_comes_to_no_end_is_a_failure_and_no_text(finish: str) -> None:
+    endless = "Look: <read_file><path>" + "a" * 5_000_000
+    with pytest.raises(MalformedAnswer, match="a call of read_file that does not end within") as caught:
+        whole(endless, finish)
+    assert (Failure.MALFORMED, "tool call without end") == (caught.value.failure, caught.value.detail)
+    reader = OFFER.reader("desk")
+    assert ["Look:"] == [chunk.text for chunk in reader.feed(ChatChunk.of("Look: <read_file><path>"))]
+    with pytest.raises(MalformedAnswer, match="does not end"):
+        for _ in range(5):
+            assert [] == reader.feed(ChatChunk.of("a" * 1_000_000))
+
+
+def test_what_comes_after_a_call_that_was_cut_off_is_passed_on() -> None:
+    said = streamed(*chunks(WRITTEN[:-3], finish="length"), ChatChunk.of("late"), ChatChunk.of(reasoning="hm"))
+    assert ("late", "hm") == (said[-2].text, said[-1].reasoning)
+
+
 def test_text_that_is_held_back_comes_out_where_a_stream_ends_without_a_finish_reason() -> None:
     assert ["a", " <time"] == [chunk.text for chunk in streamed(*chunks("a <time", finish=None))[1:]]
 
@@ -224,6 +242,13 @@ def test_their_values_are_mended_and_their_ids_kept(tools: XMLTools) -> None:
     assert ("Look:", "tool_calls") == (added.text, added.finish_reason)
     plain = tools.answer(added, "desk")
     assert added.tool_calls == plain.tool_calls
+
+
+def test_one_that_comes_to_no_end_is_a_failure() -> None:
+    reader = NATIVE.reader("desk")
+    with pytest.raises(MalformedAnswer, match="does not end"):
+        for chunk in found("read_file", "a" * 5_000_000):
+            reader.feed(chunk)
 
 
 def test_a_call_of_a_tool_that_nobody_has_declared_is_a_failure() -> None:

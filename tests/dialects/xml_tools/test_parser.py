@@ -263,6 +263,34 @@ def test_a_call_that_was_cut_from_outside_is_never_read_leniently() -> None:
     assert [text, ("cut", "write_file")] == read(text, whole=False)
 
 
+@given(TEXTS, CUTS, st.integers(20, 90))
+def test_a_call_that_comes_to_no_end_is_told_however_the_text_is_cut(text: str, cuts: list[int], most: int) -> None:
+    once = read(text, most=most)
+    assert once == read(*cut_at(text, cuts), most=most) == read(*text, most=most)
+
+
+@given(TEXTS)
+def test_never_is_more_held_back_than_what_may_become_a_tag_and_a_call_of_bounded_length(text: str) -> None:
+    parser = XMLToolParser(TOOLS, most=50)
+    told = 0
+    for place, letter in enumerate(text, 1):
+        found = parser.feed(letter)
+        told = place if any(isinstance(item, ToolCall) for item in found) else told + len("".join(map(str, found)))
+        assert place - told <= 50 + 160 + 64
+
+
+def test_what_follows_a_call_without_end_is_text() -> None:
+    parser = XMLToolParser(TOOLS, most=40)
+    endless = "<read_file><path>" + "a" * 40
+    assert [endless] == parser.feed(endless)
+    assert "read_file" == parser.cut
+    assert [WRITTEN] == parser.feed(WRITTEN)
+    assert [] == parser.close()
+    blank = XMLToolParser(TOOLS, most=40)
+    assert "<time>" + " " * 60 + "!" == "".join(map(str, [*blank.feed("<time>" + " " * 60), *blank.feed("!")]))
+    assert blank.cut is None
+
+
 def test_further_calls_are_left_out_where_only_one_may_come() -> None:
     assert [CALL, " two three"] == read(f"{WRITTEN} two {WRITTEN} three", parallel=False)
 

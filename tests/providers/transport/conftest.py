@@ -32,6 +32,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def own_transport(prouter_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the transport is the subject: `--transport` chooses for all others."""
+    monkeypatch.delenv("PROUTER_TRANSPORT", raising=False)
+
+
 def certificate(name: str, folder: Path, *names: str) -> Path:
     """A file with a self-signed certificate for these names, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,6 +112,8 @@ def parts(*usual: bytes, odd: tuple[bytes, ...] = ()) -> st.SearchStrategy[bytes
     return st.sampled_from(usual * 4 + odd)
 
 
+SIZE_WITH_MANY_ZEROS = re.compile(rb"^0{20}", re.MULTILINE)
+
 ENDS = parts(b"\r\n", odd=(b"\n", b"\r"))
 VERSIONS = parts(b"HTTP/1.1", odd=(b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.2", b"http/1.1", b"RTSP/1.0", b""))
 STATUSES = parts(b"200", b"404", odd=(b"204", b"304", b"100", b"103", b"101", b"099", b"99", b"1000", b"2x0"))
@@ -178,8 +181,8 @@ def bears_with(one: Seen, other: Seen) -> bool:
 
 def check(pieces: list[bytes], method: str) -> None:
     whole = b"".join(pieces)
-    # After a 1xx llhttp takes the first, and always the others: leading zeros are no number beyond its bounds.
-    if b"RTSP" in whole or b" ;" in whole or b"0" * 20 in whole:
+    # After a 1xx llhttp takes the first, and always the others: a chunk's size may have any number of leading zeros.
+    if b"RTSP" in whole or b" ;" in whole or SIZE_WITH_MANY_ZEROS.search(whole):
         return
     one, other = ours(pieces, method), h11s(pieces, method)
     assert bears_with(one, other), (one, other)

@@ -26,18 +26,14 @@ from provider_router.plugin import (
     ProviderError,
     Secret,
     error_class,
-    error_of,
     hookimpl,
     option,
-    retry_after,
 )
 from provider_router_ollama.answers import answer_of, chunk_of, embeddings_of
 from provider_router_ollama.failures import known_failure
 from provider_router_ollama.requests import body_of, embed_body
 
 __all__ = ["Ollama"]
-
-_LOOK = Limits(connect=2.0, timeout=2.0)  # seconds for a look at what runs somewhere
 
 
 class Ollama(HTTPProvider):
@@ -144,13 +140,9 @@ class Ollama(HTTPProvider):
             raise self._nonsense("no embeddings")
         return embeddings_of(answer)
 
-    def read_error(
-        self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None = None
-    ) -> ProviderError:
+    def known_failure(self, status: int, error: ErrorBody) -> Failure | None:
         """Ollama's errors are `{"error": "a text"}`, without any code."""
-        error = ErrorBody.parse(body)
-        failure = known_failure(status, error.message)
-        return error_of(status, error, who=self.id, model=model, retry_after=retry_after(headers), failure=failure)
+        return known_failure(status, error.message)
 
     @classmethod
     async def recognise(cls, base_url: str) -> Mapping[str, object] | None:
@@ -159,18 +151,16 @@ class Ollama(HTTPProvider):
         Raises:
             InvalidConfig: for what is no address.
         """
-        provider = cls("ollama", base_url=base_url.strip().rstrip("/").removesuffix("/v1").removesuffix("/api"))
-        try:
-            version = await provider.get("api/version", limits=_LOOK)
-            listed = await provider.get("api/tags", limits=_LOOK)
-        except ProviderError:
-            return None
-        finally:
-            await provider.aclose()
-        is_version = isinstance(version, Mapping) and isinstance(version.get("version"), str)
-        if not (is_version and isinstance(listed, Mapping) and "models" in listed):
-            return None
-        return {"baseURL": provider.config.base_url}
+        async with cls.look(base_url.strip().rstrip("/").removesuffix("/v1").removesuffix("/api")) as provider:
+            try:
+                version = await provider.get("api/version")
+                listed = await provider.get("api/tags")
+            except ProviderError:
+                return None
+            is_version = isinstance(version, Mapping) and isinstance(version.get("version"), str)
+            if not (is_version and isinstance(listed, Mapping) and "models" in listed):
+                return None
+            return {"baseURL": provider.config.base_url}
 
 
 @hookimpl

@@ -11,16 +11,15 @@ from provider_router.plugin import (
     ChatRequest,
     Checked,
     ErrorBody,
+    Failure,
     Limits,
     ModelInfo,
     OpenAICompatibleProvider,
     Provider,
     ProviderError,
     Secret,
-    error_of,
     hookimpl,
     option,
-    retry_after,
 )
 from provider_router_lm_studio.address import EXAMPLE, mended_address, with_version
 from provider_router_lm_studio.failures import is_unknown_path, known_failure
@@ -28,8 +27,6 @@ from provider_router_lm_studio.models import LISTS, is_own_list
 from provider_router_lm_studio.tools import normalised
 
 __all__ = ["LMStudio"]
-
-_LOOK = Limits(connect=2.0, timeout=2.0)  # seconds for a look at what runs somewhere
 
 
 class LMStudio(OpenAICompatibleProvider):
@@ -67,20 +64,16 @@ class LMStudio(OpenAICompatibleProvider):
         """The request with its tools as LM Studio takes them."""
         return request.changed(tools=normalised(request.tools)) if request.tools else request
 
+    def known_failure(self, status: int, error: ErrorBody) -> Failure | None:
+        """LM Studio says much in texts without a code, and some of it with status 200."""
+        return known_failure(status, error)
+
     def read_error(
         self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None = None
     ) -> ProviderError:
-        """LM Studio says much in texts without a code, and some of it with status 200."""
-        error = ErrorBody.parse(body)
-        found = error_of(
-            status,
-            error,
-            who=self.id,
-            model=model,
-            retry_after=retry_after(headers),
-            failure=known_failure(status, error),
-        )
-        if is_unknown_path(error) and not self.config.base_url.endswith("/v1"):
+        """As ever, with a word about an address that lacks its ending."""
+        found = super().read_error(status, body, headers, model=model)
+        if is_unknown_path(ErrorBody.parse(body)) and not self.config.base_url.endswith("/v1"):
             found.args = (f"{found.message.rstrip('.')}. baseURL has to end in /v1, as {EXAMPLE} does",)
         return found
 
@@ -117,12 +110,11 @@ class LMStudio(OpenAICompatibleProvider):
         Raises:
             InvalidConfig: for what is no address.
         """
-        provider = cls("lm-studio", base_url=mended_address(base_url.strip()))
-        found = {"baseURL": provider.config.base_url}
-        try:
+        async with cls.look(mended_address(base_url.strip())) as provider:
+            found = {"baseURL": provider.config.base_url}
             for path, key, _ in LISTS:
                 try:
-                    body = await provider.get(provider._own(path), limits=_LOOK)
+                    body = await provider.get(provider._own(path))
                 except ProviderError as error:
                     if "LM Studio" in error.message:  # it wants a token, and says whose
                         return found
@@ -130,8 +122,6 @@ class LMStudio(OpenAICompatibleProvider):
                 error_body = ErrorBody.read(body)
                 if is_own_list(body, key) or (error_body and is_unknown_path(error_body)):
                     return found
-        finally:
-            await provider.aclose()
         return None
 
 

@@ -14,16 +14,13 @@ from provider_router.plugin import (
     OpenAICompatibleProvider,
     Provider,
     ProviderError,
-    error_of,
     hookimpl,
     option,
-    retry_after,
 )
 from provider_router_openai_compatible.failures import known_failure
 
 __all__ = ["OpenAICompatible"]
 
-_LOOK = Limits(connect=2.0, timeout=2.0)  # seconds for a look at what runs somewhere
 _LOCAL = Limits(first_token=FIRST_TOKEN_LOCAL)
 
 
@@ -64,13 +61,9 @@ class OpenAICompatible(OpenAICompatibleProvider):
         nearer = nearer_than_type or Limits()
         return super().bounds(nearer if self.zone == "internet" else nearer.over(_LOCAL))
 
-    def read_error(
-        self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None = None
-    ) -> ProviderError:
-        """As for every provider, but that some servers say in a text alone what others say by a code."""
-        error = ErrorBody.parse(body)
-        failure = known_failure(status, error)
-        return error_of(status, error, who=self.id, model=model, retry_after=retry_after(headers), failure=failure)
+    def known_failure(self, status: int, error: ErrorBody) -> Failure | None:
+        """Some servers say in a text alone what others say by a code."""
+        return known_failure(status, error)
 
     @classmethod
     async def recognise(cls, base_url: str) -> Mapping[str, object] | None:
@@ -82,18 +75,16 @@ class OpenAICompatible(OpenAICompatibleProvider):
         given = base_url.strip().rstrip("/")
         tries = [given] if re.search(r"/v\d+\w*\Z", given) else [f"{given}/v1", given]
         for address in tries:
-            provider = cls("openai-compatible", base_url=address)
-            try:
-                body = await provider.get("models", limits=_LOOK)
-            except ProviderError as error:
-                # An error with a code: a login page in front of something else has none.
-                found = error.failure is Failure.AUTH and error.code is not None
-            else:
-                found = isinstance(body, Mapping) and isinstance(body.get("data"), list)
-            finally:
-                await provider.aclose()
-            if found:
-                return {"baseURL": provider.config.base_url}
+            async with cls.look(address) as provider:
+                try:
+                    body = await provider.get("models")
+                except ProviderError as error:
+                    # An error with a code: a login page in front of something else has none.
+                    found = error.failure is Failure.AUTH and error.code is not None
+                else:
+                    found = isinstance(body, Mapping) and isinstance(body.get("data"), list)
+                if found:
+                    return {"baseURL": provider.config.base_url}
         return None
 
 

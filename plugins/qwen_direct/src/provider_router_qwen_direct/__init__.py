@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from provider_router.plugin import (
@@ -31,6 +32,8 @@ from provider_router.plugin import (
     folded,
     hookimpl,
     option,
+    refuse_format,
+    refuse_several,
     retry_after,
 )
 from provider_router_qwen_direct.conversation import Conversation
@@ -42,15 +45,18 @@ from provider_router_qwen_direct.wire import (
     going_on,
     new_chat_body,
     one_text,
-    refuse_several,
     stop_body,
 )
 
 __all__ = ["QwenDirect"]
 
+log: Final = logging.getLogger("provider_router")
+
 _SITE: Final = "https://chat.qwen.ai"
 _COMPLETIONS: Final = "api/v2/chat/completions"
 _DONE: Final = b"[DONE]"
+_PHASE_LETTERS: Final = 40  # of the name of a phase, in the log
+_TOLD_OF_AT_MOST: Final = 32
 _PREAMBLE: Final = 1024 * 1024  # bytes of events in a row that say nothing of the answer
 
 
@@ -83,6 +89,10 @@ class QwenDirect(HTTPProvider):
 
     config: Config
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._told_of: set[str] = set()  # phases of which the log has been told
+
     def auth_headers(self) -> dict[str, str]:
         """What the user supplied, and nothing that imitates a browser."""
         cookies = self.config.cookies.reveal()
@@ -108,7 +118,6 @@ class QwenDirect(HTTPProvider):
         most = request.limits.over(self.bounds()).max_answer_bytes or 1
         chunks: list[ChatChunk] = []
         length = 0
-        over = False
         async with aclosing(self.stream(request)) as stream:
             async for chunk in stream:
                 chunks.append(chunk)
@@ -119,9 +128,6 @@ class QwenDirect(HTTPProvider):
                         provider=self.id,
                         detail="an answer beyond the bound",
                     )
-                over = over or chunk.finish_reason is not None
-                if over and not chunk.more:  # the site may leave the connection open for long after the end
-                    break
         finish = next((chunk for chunk in chunks if chunk.finish_reason), None)
         if finish is None:
             raise error_class(Failure.MALFORMED)(
@@ -132,6 +138,7 @@ class QwenDirect(HTTPProvider):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         refuse_several(request, who=self.id)
+        refuse_format(request, who=self.id)
         tools = XMLTools.of(request)
         conversation = Conversation.of(request, who=self.id)
         reader = tools.reader(self.id)
@@ -161,11 +168,11 @@ class QwenDirect(HTTPProvider):
 
     async def _in_chat(self, request: ChatRequest, conversation: Conversation | None) -> AsyncGenerator[ChatChunk]:
         now = time.time()
+        text = one_text(folded(request.messages), who=self.id)
         if conversation is None:
             chat_id, parent_id = await self._new_chat(request, now), None
         else:
             chat_id, parent_id = conversation.chat_id, conversation.parent_id
-        text = one_text(folded(request.messages), who=self.id)
         body = completion_body(request, text, chat_id=chat_id, parent_id=parent_id, now=now)
         reader = PhaseReader(chat_id=chat_id, model=request.model, created=int(now), who=self.id)
         try:
@@ -186,7 +193,8 @@ class QwenDirect(HTTPProvider):
     async def _read(self, request: ChatRequest, reader: PhaseReader) -> AsyncGenerator[ChatChunk]:
         path = f"{_COMPLETIONS}?chat_id={quote(reader.chat_id, safe='')}"
         empty = 0
-        async with aclosing(self.events(path, request)) as bursts:
+        # The site may leave the connection open for long after the end.
+        async with aclosing(self.events(path, request, over=lambda: reader.finished)) as bursts:
             async for events in bursts:
                 chunks: list[ChatChunk] = []
                 empty += sum(len(event.data) for event in events)
@@ -198,7 +206,7 @@ class QwenDirect(HTTPProvider):
                     except ValueError:  # one bad event is skipped by the Router, and counted
                         chunks.append(ChatChunk(event.data))
                         continue
-                    if reader.concerns(said) and SiteError.read(said) is not None:
+                    if not reader.finished and reader.concerns(said) and SiteError.read(said) is not None:
                         for chunk in chunks:
                             yield chunk
                         raise self.error_of(200, event.data, {}, model=request.model)
@@ -213,6 +221,23 @@ class QwenDirect(HTTPProvider):
                     yield chunk
             for chunk in reader.close():
                 yield chunk
+        if reader.unknown:
+            self._tell_of(reader)
+
+    def _tell_of(self, reader: PhaseReader) -> None:
+        """The site has come up with something new, which was left out of the answer, or is all that there was of it."""
+        phases = [repr(self.mask(phase)[:_PHASE_LETTERS]) for phase in reader.unknown]
+        for phase in phases:
+            if phase not in self._told_of and len(self._told_of) < _TOLD_OF_AT_MOST:
+                self._told_of.add(phase)
+                log.warning("%s: an answer has the phase %s, which is not known here and was left out", self.id, phase)
+        if not reader.answered and not reader.finished:
+            raise error_class(Failure.MALFORMED)(
+                f"{self.id} answered in phases that are not known here: {', '.join(phases)}. The site has changed: "
+                "look for a newer version of this provider type",
+                provider=self.id,
+                detail="unknown phases",
+            )
 
     async def _new_chat(self, request: ChatRequest, now: float) -> str:
         body = request.with_body(new_chat_body(request.model, now=now))

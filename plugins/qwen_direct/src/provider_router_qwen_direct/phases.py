@@ -1,7 +1,8 @@
 """PhaseReader: the events of an answer at chat.qwen.ai, as chunks of OpenAI's dialect. No I/O.
 
 An answer comes in phases: it thinks, or shows summaries of its thinking, may search, and then answers. Each event is
-`{"choices": [{"delta": {"content", "phase", "status", "extra"}}], "response_id", "usage"}`.
+`{"choices": [{"delta": {"content", "phase", "status", "extra"}}], "response_id", "usage"}`. The content of a phase that
+is not known here is no text of the answer: what the site has come up with so far were notes of its tools.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from provider_router.plugin import ChatChunk, Usage
 # Tuples: whatever an event says is compared, and need not be hashable.
 _THINKING: Final = ("think", "thinking")
 _ASIDE: Final = ("web_search",)  # what it looks at on its way; no part of the answer
+_ANSWERING: Final = ("answer", None, "")  # its end is that of the whole; an older form of the stream has no phases
+_DRAWING: Final = ("image_gen",)  # a part of the answer, which may go on in words
+_MOST_UNKNOWN: Final = 8  # phases that are remembered
 
 
 class PhaseReader:
@@ -22,7 +26,9 @@ class PhaseReader:
     Attributes:
         chat_id: the chat on the server.
         response_id: of the answer that is followed; another candidate's events are left out.
+        answered: whether any text of the answer has come.
         finished: whether the answering phase has said its end.
+        unknown: phases that are not known here, and that were left out.
         usage: what it has used, once the server said it.
     """
 
@@ -37,7 +43,9 @@ class PhaseReader:
         """
         self.chat_id = chat_id
         self.response_id = ""
+        self.answered = False
         self.finished = False
+        self.unknown: list[str] = []
         self.usage: Usage | None = None
         self._model = model
         self._created = created
@@ -46,6 +54,7 @@ class PhaseReader:
         self._answer = Increments()
         self._thought = Increments()
         self._summaries: dict[tuple[str, int], str] = {}
+        self._drawn = False  # a picture is whole
         self._spoken = False
         self._counted = False  # the usage is told
 
@@ -80,9 +89,11 @@ class PhaseReader:
         return not isinstance(event, Mapping) or event.get("response_id") not in [*self._others]
 
     def close(self) -> list[ChatChunk]:
-        """What was held back where the stream ends without an end of the answer."""
+        """What was held back where the stream ends without an end of the answer. A picture alone is one, too."""
         text, reasoning = self._answer.close(), self._thought.close()
-        return [self._chunk(reasoning, text, None)] if text or reasoning else []
+        finish = "stop" if self._drawn and not self.finished else None
+        self.finished = self.finished or self._drawn
+        return [self._chunk(reasoning, text, finish)] if text or reasoning or finish else []
 
     # What belongs to the answer
 
@@ -111,10 +122,17 @@ class PhaseReader:
             return self._summarised(delta.get("extra")), ""
         if phase in _THINKING:
             return self._thought.feed(content), ""
-        if phase in _ASIDE:
+        if phase not in (*_ANSWERING, *_DRAWING):
+            self._leave_out(phase)
             return "", ""
+        self.answered = self.answered or bool(content)
         before = self._thought.close() if content else ""
         return before, self._answer.feed(content)
+
+    def _leave_out(self, phase: object) -> None:
+        name = phase if isinstance(phase, str) else type(phase).__name__
+        if phase not in _ASIDE and name not in self.unknown and len(self.unknown) < _MOST_UNKNOWN:
+            self.unknown.append(name)
 
     def _summarised(self, extra: object) -> str:
         """What is new in summaries that are told again and again from their beginning."""
@@ -131,7 +149,9 @@ class PhaseReader:
     def _finish(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> str | None:
         """The finish reason, once: every phase says `finished`, only the answer's is the end."""
         said = choice.get("finish_reason")
-        over = delta.get("status") == "finished" and delta.get("phase") in ("answer", "image_gen", None)
+        phase, ended = delta.get("phase"), delta.get("status") == "finished"
+        over = ended and phase in _ANSWERING
+        self._drawn = self._drawn or (ended and phase in _DRAWING)
         if self.finished or not (over or said):
             return None
         self.finished = True

@@ -143,19 +143,6 @@ def going_on(told: ChatRequest, tools: XMLTools) -> ChatRequest:
     return told if last < 0 else tools.written(told.changed(messages=messages[last + 1 :]))
 
 
-def refuse_several(request: ChatRequest, *, who: str) -> None:
-    """Raise where more than one answer is wanted.
-
-    Raises:
-        NotCapable: for `n` above 1.
-    """
-    wanted = request.raw.get("n")
-    if isinstance(wanted, int) and wanted > 1:
-        raise error_class(Failure.CAPABILITY)(
-            f"{who} gives one answer at a time, not {wanted}", provider=who, detail="n above 1"
-        )
-
-
 def stop_body(chat_id: str, response_id: str) -> dict[str, Any]:
     """`POST /api/v2/chat/completions/stop`: without it the chat stays locked for a while."""
     return {"chat_id": chat_id, "response_id": response_id}

@@ -12,25 +12,23 @@ from provider_router.plugin import (
     ChatRequest,
     ChatResponse,
     ErrorBody,
+    Failure,
     Limits,
     ModelInfo,
     OpenAICompatibleProvider,
     Provider,
     ProviderError,
     XMLTools,
-    error_of,
     folded,
     hookimpl,
     option,
-    retry_after,
+    refuse_format,
 )
 from provider_router_qwen_proxy.address import EXAMPLE, with_version
 from provider_router_qwen_proxy.failures import NO_CREDENTIALS, known_failure
 from provider_router_qwen_proxy.models import is_qwens_list, with_window
 
 __all__ = ["QwenProxy"]
-
-_LOOK = Limits(connect=2.0, timeout=2.0)  # seconds for a look at what runs somewhere
 
 
 class QwenProxy(OpenAICompatibleProvider):
@@ -97,26 +95,23 @@ class QwenProxy(OpenAICompatibleProvider):
         Of a conversation it knows by its first words the proxy reads the last message only, and takes the one of
         another user with the same words for it. One message is always a conversation of its own.
         """
+        refuse_format(request, who=self.id)
         if self.config.tool_mode == "native":
             return XMLTools.native(request), request
         tools = XMLTools.of(request)
         told = tools.written(request)
         return tools, told.changed(messages=folded(told.messages))
 
+    def known_failure(self, status: int, error: ErrorBody) -> Failure | None:
+        """The proxy wraps what chat.qwen.ai says in errors of its own."""
+        return known_failure(status, error)
+
     def read_error(
         self, status: int, body: bytes, headers: Mapping[str, str], *, model: str | None = None
     ) -> ProviderError:
-        """The proxy wraps what chat.qwen.ai says in errors of its own."""
-        error = ErrorBody.parse(body)
-        found = error_of(
-            status,
-            error,
-            who=self.id,
-            model=model,
-            retry_after=retry_after(headers),
-            failure=known_failure(status, error),
-        )
-        if error.code == NO_CREDENTIALS:
+        """As ever, with a word about whose credentials are missing."""
+        found = super().read_error(status, body, headers, model=model)
+        if found.code == NO_CREDENTIALS:
             found.args = (f"{found.message.rstrip('.')}. Renew the proxy's own credentials for chat.qwen.ai",)
         return found
 
@@ -130,16 +125,12 @@ class QwenProxy(OpenAICompatibleProvider):
         Raises:
             InvalidConfig: for what is no address.
         """
-        provider = cls("qwen-proxy", base_url=base_url)
-        try:
-            body = await provider.get("models", limits=_LOOK)
-        except ProviderError as error:
-            found = error.code == NO_CREDENTIALS
-        else:
-            found = is_qwens_list(body)
-        finally:
-            await provider.aclose()
-        return {"baseURL": provider.config.base_url} if found else None
+        async with cls.look(base_url) as provider:
+            try:
+                found = is_qwens_list(await provider.get("models"))
+            except ProviderError as error:
+                found = error.code == NO_CREDENTIALS
+            return {"baseURL": provider.config.base_url} if found else None
 
 
 @hookimpl

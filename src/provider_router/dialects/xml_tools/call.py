@@ -45,12 +45,14 @@ class XMLCall:
     Attributes:
         tool: which is called.
         opening: its opening tag as it was written.
+        size: letters that have been read of it, as whoever feeds it counts them.
         arguments: JSON text, when it is done.
     """
 
     def __init__(self, tool: XMLTool, opening: str, *, lenient: bool = False) -> None:
         self.tool = tool
         self.opening = opening
+        self.size = len(opening)
         self.arguments = ""
         self._lenient = lenient
         self._raw = [opening]

@@ -13,6 +13,7 @@ from provider_router.dialects.xml_tools.tool import XMLTool
 
 _LONGEST_TAG: Final = 160  # letters of what may still become a tag
 _SPACE: Final = 64  # letters of space before a possible call that are held back, since a call swallows them
+MOST_LETTERS: Final = 4 * 1024 * 1024  # of a call, many times what a model can say in one answer
 
 
 class XMLToolParser:
@@ -21,24 +22,30 @@ class XMLToolParser:
     Text is passed on at once; held back is only what may still become the opening tag of a declared tool, the space
     before it, and a call until it is complete. Where no call is, the text that comes out is the text that went in.
 
+    A call that does not come to its end within `most` letters comes as its text, and so does all that follows it.
+
     Attributes:
-        cut: the name of the tool whose call the end of the text has cut off, after `close`.
+        cut: the name of the tool whose call was cut off: by the end of the text (after `close`), or by the bound.
         calls: how many calls there were.
     """
 
-    def __init__(self, tools: Mapping[str, XMLTool], *, seed: str = "", parallel: bool = True) -> None:
+    def __init__(
+        self, tools: Mapping[str, XMLTool], *, seed: str = "", parallel: bool = True, most: int = MOST_LETTERS
+    ) -> None:
         """A parser for one text.
 
         Args:
             tools: those that may be called, by name. With none, everything is text.
             seed: makes the ids of the calls, so that those of two requests differ.
             parallel: whether more than one call may come; further ones are left out if not.
+            most: letters of a call.
         """
         self.cut: str | None = None
         self.calls = 0
         self._tools = tools
         self._seed = seed
         self._parallel = parallel
+        self._most = most
         self._rest = ""
         self._space = ""
         self._after_call = False
@@ -53,6 +60,9 @@ class XMLToolParser:
             return [text] if text else []
         found: list[str | ToolCall] = []
         self._read(self._rest + text, found)
+        if self.cut:
+            self._opening = None
+            found += self.close()
         return found
 
     def close(self, *, whole: bool = True) -> list[str | ToolCall]:
@@ -122,10 +132,13 @@ class XMLToolParser:
         return any(tool.startswith(name) for tool in self._tools)
 
     def _inside(self, data: str, position: int, call: XMLCall, found: list[str | ToolCall]) -> tuple[int, bool]:
+        begin = position
         for tag in TAG.finditer(data, position):
             outcome = call.text(data[position : tag.start()])
             if outcome is Outcome.OPEN:
                 position = tag.start()
+                if call.size + tag.end() - begin > self._most:
+                    return self._without_end(call, position, found)
                 outcome = call.tag(tag)
             if outcome is Outcome.OPEN:
                 position = tag.end()
@@ -142,7 +155,16 @@ class XMLToolParser:
             self._call = None
             self._say(call.raw, found)
             return position, True
-        return end, False
+        call.size += end - begin
+        return (end, False) if call.size <= self._most else self._without_end(call, end, found)
+
+    def _without_end(self, call: XMLCall, position: int, found: list[str | ToolCall]) -> tuple[int, bool]:
+        """The call is longer than any is; all that is left is text."""
+        self._call = None
+        if call.begun(""):
+            self.cut = call.tool.name
+        self._say(call.raw, found)
+        return position, not self.cut
 
     def _say(self, text: str, found: list[str | ToolCall]) -> None:
         """Text, but for the space at its end, which belongs to a call if one follows."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from provider_router.chat import ChatChunk, ChatResponse, ToolCall
 from provider_router.chat.answer import call_to_wire, read_tool_calls
 from provider_router.dialects.openai_chat import assemble
-from provider_router.dialects.xml_tools.parser import XMLToolParser
+from provider_router.dialects.xml_tools.parser import MOST_LETTERS, XMLToolParser
 from provider_router.errors import MalformedAnswer
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Beside these, a finish reason says that the answer was cut from outside, a call in it too.
 _BY_ITSELF = ("stop", "tool_calls", "function_call")
+_DELTA = 16  # letters that a piece of a call counts beside its arguments
 
 
 class _Strand:
@@ -23,7 +24,8 @@ class _Strand:
 
     def __init__(self, parser: XMLToolParser) -> None:
         self.parser = parser
-        self.found: list[Mapping[str, Any]] = []  # deltas of calls that the backend has found
+        self.found: list[Mapping[str, Any]] = []  # deltas of calls that the backend has found …
+        self.letters = 0  # … and how many they have
         self.calls = 0
         self.over = False
 
@@ -55,7 +57,7 @@ class XMLToolReader:
         """The chunks that this one makes, once its whole arrival is here.
 
         Raises:
-            MalformedAnswer: the answer has come to its end in the middle of a call.
+            MalformedAnswer: the answer has come to its end in the middle of a call, or a call comes to none.
         """
         self._arrival += self._read(chunk)
         return [] if chunk.more else self._arrived()
@@ -76,7 +78,7 @@ class XMLToolReader:
         """A plain answer.
 
         Raises:
-            MalformedAnswer: it ends in the middle of a call.
+            MalformedAnswer: it ends in the middle of a call, or a call comes to no end.
         """
         choices = answer.raw.get("choices")
         if not isinstance(choices, list):
@@ -93,7 +95,7 @@ class XMLToolReader:
             return choice
         strand = self._strand(index)
         finish = choice.get("finish_reason") or "stop"
-        said = strand.parser.feed(content) if isinstance(content, str) else []
+        said = self._said(strand, content)
         given = read_tool_calls(message.get("tool_calls"))
         pieces = [*said, *self._end(strand, finish), *map(self._checked, given)]
         calls = [call_to_wire(piece) for piece in pieces if isinstance(piece, ToolCall)]
@@ -115,6 +117,31 @@ class XMLToolReader:
         if index not in self._strands:
             self._strands[index] = _Strand(self._tools.parser(index))
         return self._strands[index]
+
+    def _said(self, strand: _Strand, content: object) -> Sequence[str | ToolCall]:
+        """What a piece of the text completes."""
+        pieces = strand.parser.feed(content) if isinstance(content, str) else []
+        if strand.parser.cut and not strand.over:
+            raise self._without_end(strand.parser.cut)
+        return pieces
+
+    def _find(self, strand: _Strand, calls: Sequence[Any]) -> None:
+        """Keep pieces of calls that the backend has found until they are whole."""
+        for call in calls:
+            if isinstance(call, Mapping):
+                strand.found.append(call)
+                function = call.get("function")
+                arguments = function.get("arguments") if isinstance(function, Mapping) else None
+                strand.letters += _DELTA + len(arguments if isinstance(arguments, str) else "")
+        if strand.letters > MOST_LETTERS:
+            raise self._without_end("a tool")
+
+    def _without_end(self, name: str) -> MalformedAnswer:
+        return MalformedAnswer(
+            f"{self._who} has written a call of {name} that does not end within {MOST_LETTERS} letters",
+            provider=self._who,
+            detail="tool call without end",
+        )
 
     def _end(self, strand: _Strand, finish: object) -> Sequence[str | ToolCall]:
         strand.over = True
@@ -168,10 +195,10 @@ class XMLToolReader:
         content = delta.get("content")
         index = choice.get("index")
         strand = self._strand(index if isinstance(index, int) else 0)
-        pieces = strand.parser.feed(content) if isinstance(content, str) else []
+        pieces = self._said(strand, content)
         calls = delta.get("tool_calls")
         if calls and isinstance(calls, list):
-            strand.found += [call for call in calls if isinstance(call, Mapping)]
+            self._find(strand, calls)
         if finish and not strand.over:
             pieces = [*pieces, *self._end(strand, finish)]
         deltas = [strand.delta(piece) for piece in pieces]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
-from provider_router.backends import Answer, Model, Reply, Request, Step, Wire, echoes
+from provider_router.backends import Answer, ErrorWords, Model, Reply, Request, Step, Wire, echoes
 from provider_router.backends.answer import words
 from provider_router.backends.faults import Outcome
-from provider_router.backends.voice import ErrorForm
 from provider_router.backends.wire import encode, event, response, stream
 from provider_router.testing.fakes.fake import Fake
 from provider_router.testing.fakes.spoken_calls import said
@@ -79,16 +78,12 @@ class ChatQwenFake(Fake):
             last["choices"][0]["finish_reason"] = answer.finish_reason
         return [last]
 
-    def error(
-        self,
-        message: str,
-        *,
-        code: str | int | None = None,
-        kind: str = "error",
-        param: str | None = None,
-        form: ErrorForm = "object",
-    ) -> object:
-        return {"success": False, "request_id": "q1", "data": {"code": code or "Unknown", "details": message}}
+    def error(self, message: str, **about: Unpack[ErrorWords]) -> object:
+        return {
+            "success": False,
+            "request_id": "q1",
+            "data": {"code": about.get("code") or "Unknown", "details": message},
+        }
 
     def error_piece(self, error: object) -> bytes:
         data = error.get("data") if isinstance(error, dict) else {}

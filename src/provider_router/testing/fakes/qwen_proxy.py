@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from attrs import evolve
 
-from provider_router.backends import CHAT, MODELS, Answer, Reply, Request, Step, echoes
+from provider_router.backends import CHAT, MODELS, Answer, ErrorWords, Reply, Request, Step, echoes
 from provider_router.backends.faults import Outcome
-from provider_router.backends.voice import ErrorForm
 from provider_router.backends.wire import encode, event, response
 from provider_router.testing.fakes.chat_qwen import list_items
 from provider_router.testing.fakes.openai import OpenAIFake
@@ -54,16 +53,8 @@ class QwenProxyFake(OpenAIFake):
     def end(self, answer: Answer, request: Request) -> Sequence[object]:
         return super().end(said(answer, request), request)
 
-    def error(
-        self,
-        message: str,
-        *,
-        code: str | int | None = None,
-        kind: str = "error",
-        param: str | None = None,
-        form: ErrorForm = "object",
-    ) -> object:
-        error = super().error(message, code=code, kind=kind, param=param, form=form)
+    def error(self, message: str, **about: Unpack[ErrorWords]) -> object:
+        error = super().error(message, **about)
         if isinstance(error, dict) and isinstance(inner := error.get("error"), dict):
             return {"error": inner | {"error_id": "e-1"}}
         return error
