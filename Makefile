@@ -64,7 +64,7 @@ gate: $(VENV)/dev.stamp ## count the instructions of a call, so that it grows no
 soak: $(VENV)/dev.stamp ## run the tests that take minutes
 	$(PYTEST) -q -m soak --timeout=3600 $(TESTS)
 	$(PYTEST) -q -m "hypothesis and not soak and not clients" --hypothesis-profile=long --timeout=3600 $(TESTS)
-	$(PYTEST) -q -n $(PROCESSES) --transport httpx $(TESTS)
+	$(PYTEST) -q -n $(PROCESSES) --dist loadgroup --transport httpx $(TESTS)
 
 clients: $(VENV)/dev.stamp ## run other people's client libraries, and each plugin's tests with that plugin alone
 	$(PYTEST) -q -m clients $(TESTS)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import importlib.util
 import ipaddress
 import os
+import pkgutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +76,91 @@ def _guard_network(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_guard_network)
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Measure nothing in a test marked `no_cover`.
+# --------------------------------------------------------------------------- coverage, where there is something to see
 
-    In a worker of xdist pytest-cov measures twice, and stops only one of the two.
-    """
-    if item.get_closest_marker("no_cover") is None:
-        yield
-        return
-    here, threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    try:
-        yield
-    finally:
+# While Python is traced, everything takes twice its time or more, also what is not ours and not looked at. So the
+# import of our modules is measured, and the tests that are the first to run a line; not how tests are found and handed
+# out, not the same lines on another event loop or with hundreds of examples, and no program that a test starts.
+_EXAMPLES = Path(__file__).parent / "examples"
+_OURS = tuple(
+    f"provider_router{end}" for end in ("", "_lm_studio", "_openai_compatible", "_qwen_direct", "_qwen_proxy")
+)
+
+
+class Measuring:
+    """Takes the tracers away that pytest-cov has put into a process, and lends them to what is to be measured."""
+
+    def __init__(self, *, imports: bool) -> None:
+        self._tracers = sys.gettrace(), threading.gettrace()
+        if imports:
+            for package in filter(importlib.util.find_spec, _OURS):
+                for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+                    if not module.name.endswith(".__main__"):
+                        importlib.import_module(module.name)
+        self._trace(on=False)
+
+    def _trace(self, *, on: bool) -> None:
+        here, threads = self._tracers if on else (None, None)
         threading.settrace(threads)
         sys.settrace(here)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Measure a test on asyncio, not on trio; and examples, not properties."""
+        here = sys.gettrace()
+        if here is not None:  # after a test marked `no_cover` pytest-cov takes others
+            self._tracers = here, threading.gettrace()
+        callspec = getattr(item, "callspec", None)
+        on_trio = callspec is not None and callspec.params.get("anyio_backend") == "trio"
+        wanted = not on_trio and not any(map(item.get_closest_marker, ("no_cover", "hypothesis")))
+        if wanted != (here is not None):
+            self._trace(on=wanted)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """In a worker of xdist pytest-cov measures twice, and for `no_cover` stops only one of the two."""
+        if item.get_closest_marker("no_cover"):
+            self._trace(on=False)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Give back what was taken."""
+        self._trace(on=True)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Begin before the tests are looked for, when pytest-cov has begun."""
+    if sys.gettrace() is not None:
+        once = not hasattr(session.config, "workerinput")
+        session.config.pluginmanager.register(Measuring(imports=once), "measuring")
+    return (yield)
+
+
+# ------------------------------------------------------------------------------------------------------- which worker
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Hand the tests out one by one, but those of a file of `tests/e2e` to one worker: they share what is dear to make.
+
+    For `--dist loadgroup`, whose own way of telling the groups pytest 9.2 has closed.
+    """
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class OneByOne(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0] if nodeid.startswith("tests/e2e/") else nodeid
+
+    return OneByOne(config, log)
+
+
+# ------------------------------------------------------------------------------------------------------- every test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -112,13 +183,6 @@ def prouter_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: 
 
 
 @pytest.fixture(autouse=True)
-def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the programs that a test starts run unmeasured too, where the test does: measuring doubles their time."""
-    if request.node.get_closest_marker("no_cover"):
-        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
-@pytest.fixture(autouse=True)
 def network_guard() -> Iterator[None]:
     """Fail a test that wanted the network, even if the refusal was caught on its way."""
     _network_uses.clear()
@@ -135,7 +199,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip on Windows what only POSIX has, and measure no coverage where traffic is: quicker tests cover it."""
     for item in items:
-        if item.get_closest_marker("e2e") or item.get_closest_marker("soak"):
+        if item.get_closest_marker("e2e") or item.get_closest_marker("soak") or _EXAMPLES in item.path.parents:
             item.add_marker("no_cover")
     if sys.platform == "win32":
         for item in items:

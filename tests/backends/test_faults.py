@@ -90,7 +90,7 @@ def seen_by_a_client(backend: Backend, *, streamed: bool) -> str:
     received, end = b"", "ended"
     try:
         with (
-            httpx.Client(trust_env=False, timeout=limits) as client,
+            httpx.Client(trust_env=False, verify=False, timeout=limits) as client,
             client.stream("POST", f"{backend.base_url}/chat/completions", json=body) as response,
         ):
             try:
@@ -188,7 +188,9 @@ def test_a_fault_of_plain_answers_cuts_a_stream() -> None:
 @pytest.mark.parametrize("fault", STATUSES, ids=lambda fault: fault.name)
 def test_a_status_is_sent_with_an_error_and_the_headers_of_its_name(fault: Fault) -> None:
     with fault.backend() as backend:
-        response = httpx.post(f"{backend.base_url}/chat/completions", json={"stream": True}, trust_env=False)
+        response = httpx.post(
+            f"{backend.base_url}/chat/completions", json={"stream": True}, trust_env=False, verify=False
+        )
     assert int(fault.name[:3]) == response.status_code
     assert {"error", "detail"} & response.json().keys()
     assert ("retry-after" in fault.name) == bool({"retry-after", "retry-after-ms"} & response.headers.keys())
@@ -200,7 +202,7 @@ def test_a_status_is_sent_with_an_error_and_the_headers_of_its_name(fault: Fault
 )
 def test_a_status_is_of_the_class_that_its_fault_names(fault: Fault) -> None:
     with fault.backend() as backend:
-        response = httpx.post(f"{backend.base_url}/chat/completions", json={}, trust_env=False)
+        response = httpx.post(f"{backend.base_url}/chat/completions", json={}, trust_env=False, verify=False)
     error = ErrorBody.parse(response.content)
     assert fault.plain == classify(response.status_code, error, retry_after=retry_after(response.headers))
 
@@ -213,7 +215,7 @@ def test_every_outcome_is_a_failure_class_or_none() -> None:
 def test_retry_after_comes_in_all_forms() -> None:
     def header(name: str) -> str:
         with FAULTS[name].backend() as backend:
-            headers = httpx.post(f"{backend.base_url}/chat/completions", json={}, trust_env=False).headers
+            headers = httpx.post(f"{backend.base_url}/chat/completions", json={}, trust_env=False, verify=False).headers
         return str(headers.get("retry-after-ms") or headers["retry-after"])
 
     assert ["1", "0.5", "500", "3600"] == [
@@ -228,7 +230,7 @@ def test_a_check_is_answered_beside_a_silent_backend_unless_the_fault_says_other
     def answered(name: str) -> bool:
         with FAULTS[name].backend() as backend:
             try:
-                return httpx.get(f"{backend.base_url}/models", trust_env=False, timeout=0.2).is_success
+                return httpx.get(f"{backend.base_url}/models", trust_env=False, verify=False, timeout=0.2).is_success
             except httpx.TransportError:
                 return False
 
@@ -236,7 +238,7 @@ def test_a_check_is_answered_beside_a_silent_backend_unless_the_fault_says_other
 
 
 def test_a_reused_connection_is_dead_and_a_fresh_one_is_not() -> None:
-    with FAULTS["dead-when-reused"].backend() as backend, httpx.Client(trust_env=False) as client:
+    with FAULTS["dead-when-reused"].backend() as backend, httpx.Client(trust_env=False, verify=False) as client:
         url = f"{backend.base_url}/chat/completions"
         assert client.post(url, json={}).is_success
         with pytest.raises(httpx.ReadError):
@@ -257,8 +259,8 @@ def test_a_tls_handshake_fails_for_what_is_said_not_for_silence(name: str) -> No
 def test_an_answer_without_measure_ends_where_its_size_says() -> None:
     with Backend(oversized(size=100_000)) as backend:
         url = f"{backend.base_url}/chat/completions"
-        plain = httpx.post(url, json={}, trust_env=False).json()
-        streamed = httpx.post(url, json={"stream": True}, trust_env=False).text
+        plain = httpx.post(url, json={}, trust_env=False, verify=False).json()
+        streamed = httpx.post(url, json={"stream": True}, trust_env=False, verify=False).text
     assert 131_072 == len(plain["choices"][0]["delta"]["content"])
     [event, done, _] = streamed.split("\n\n")
     assert 131_072 == len(json.loads(event.removeprefix("data: "))["choices"][0]["delta"]["content"])

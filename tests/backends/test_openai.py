@@ -32,7 +32,7 @@ from provider_router.backends.answer import words
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=5) as client:
+    with httpx.Client(trust_env=False, verify=False, timeout=5) as client:
         yield client
 
 

@@ -40,12 +40,20 @@ def read_all(peer: socket.socket) -> bytes:
 
 
 def post(backend: Backend, **fields: object) -> httpx.Response:
-    return httpx.post(f"{backend.base_url}/chat/completions", json=CHAT_BODY | fields, trust_env=False, timeout=5)
+    return httpx.post(
+        f"{backend.base_url}/chat/completions", json=CHAT_BODY | fields, trust_env=False, verify=False, timeout=5
+    )
 
 
 def test_requests_are_recorded_as_they_came() -> None:
     with Backend() as backend:
-        httpx.post(f"{backend.url}/v1/chat/completions?a=1", json=CHAT_BODY, headers={"X-One": "1"}, trust_env=False)
+        httpx.post(
+            f"{backend.url}/v1/chat/completions?a=1",
+            json=CHAT_BODY,
+            headers={"X-One": "1"},
+            trust_env=False,
+            verify=False,
+        )
         [request] = backend.requests
     assert ("POST", "/v1/chat/completions", "a=1") == (request.method, request.path, request.query)
     assert CHAT_BODY == request.json
@@ -54,7 +62,7 @@ def test_requests_are_recorded_as_they_came() -> None:
 
 
 def test_one_connection_serves_many_requests() -> None:
-    with Backend(answers("a")) as backend, httpx.Client(trust_env=False) as client:
+    with Backend(answers("a")) as backend, httpx.Client(trust_env=False, verify=False) as client:
         for _ in range(3):
             client.post(f"{backend.base_url}/chat/completions", json=CHAT_BODY)
         assert [1, 2, 3] == [request.turn for request in backend.requests]
@@ -74,7 +82,9 @@ def test_requests_sent_ahead_are_answered_in_order() -> None:
 
 def test_a_chunked_request_body_is_put_together() -> None:
     with Backend() as backend:
-        httpx.post(f"{backend.base_url}/chat/completions", content=iter([b'{"a"', b": 1}"]), trust_env=False)
+        httpx.post(
+            f"{backend.base_url}/chat/completions", content=iter([b'{"a"', b": 1}"]), trust_env=False, verify=False
+        )
         assert {"a": 1} == backend.requests[0].json
 
 

@@ -48,9 +48,8 @@ def answer(prouter: Prouter) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch) -> Running:
-    """Run the command as a program, without a terminal, and unmeasured: `prouter` runs the same in this process."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+def process() -> Running:
+    """Run the command as a program, without a terminal; `prouter` runs the same in this process."""
 
     def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         if "input" not in options:

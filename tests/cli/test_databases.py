@@ -11,8 +11,6 @@ import pytest
 
 from provider_router import Admin
 
-pytestmark = pytest.mark.no_cover  # many programs; quicker tests cover what they run
-
 
 def corrupt(path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be one" * 40)
@@ -41,17 +39,26 @@ def folder(path: Path) -> None:
 @pytest.mark.parametrize("make", [corrupt, foreign, newer, folder], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("command", [("list",), ("chat", "hi"), ("status",), ("model", "add", "x")], ids=" ".join)
 def test_an_unusable_database_is_told_and_left_alone(
-    process, tmp_path: Path, make: Callable[[Path], None], command: tuple[str, ...]
+    prouter, tmp_path: Path, make: Callable[[Path], None], command: tuple[str, ...]
 ) -> None:
     path = tmp_path / "some.db"
     make(path)
     before = path.read_bytes() if path.is_file() else None
-    done = process("--db", str(path), *command)
+    result = prouter("--db", str(path), *command)
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("Error: ")
+    assert "some.db" in result.stderr
+    assert before == (path.read_bytes() if path.is_file() else None)
+
+
+@pytest.mark.parametrize("make", [corrupt, folder], ids=lambda make: make.__name__)
+def test_the_program_ends_in_nothing_but_that_sentence(process, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "some.db"
+    make(path)
+    done = process("--db", str(path), "chat", "hi")
     assert (1, "") == (done.returncode, done.stdout)
     assert done.stderr.startswith("Error: ")
-    assert "some.db" in done.stderr
     assert "Traceback" not in done.stderr
-    assert before == (path.read_bytes() if path.is_file() else None)
 
 
 @pytest.mark.posix

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from provider_router.dialects.failures import (
@@ -309,6 +309,7 @@ _date_words = st.sampled_from(
 
 
 @given(st.one_of(st.text(max_size=30), st.lists(_date_words, max_size=8).map(" ".join)))
+@example("0\x1f")
 def test_any_retry_after_is_seconds_or_nothing(value: str) -> None:
     seconds = retry_after({"retry-after": value}, now=NOW)
     assert seconds is None or seconds >= 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.clients, pytest.mark.xdist_group("wheels")]
+pytestmark = pytest.mark.clients
 
 ROOT = Path(__file__).parents[2]
 # What the tests themselves import, and what pytest's configuration names.

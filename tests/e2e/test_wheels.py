@@ -14,8 +14,7 @@ import pytest
 
 from provider_router.backends import Backend, answers
 
-# One worker for all of them: they share what takes long to make.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("wheels")]
+pytestmark = pytest.mark.e2e
 
 
 class Cage(BaseHTTPRequestHandler):

@@ -240,7 +240,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
 def _number(text: str | None) -> float | None:
     if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
         return None
-    number = float(text)
+    number = float(text.strip())  # float() knows fewer spaces than str
     return number if math.isfinite(number) else None
 
 

@@ -32,7 +32,8 @@ Told = tuple[Any, ...]
 async def told(way: Way, method: str, url: str, *, silence: float = LONG, context: Any = None, **request: Any) -> Told:
     """What a client gets to know: what it was answered, or what was raised and when."""
     context = shared_context() if context is None else context
-    timeout = httpx.Timeout(silence, connect=1.0)
+    # A black hole is met in the clear only; a handshake takes its time where the machine has much to do.
+    timeout = httpx.Timeout(silence, connect=LONG if url.startswith("https:") else 1.0)
     async with httpx.AsyncClient(transport=way(verify=context), timeout=timeout) as client:
         try:
             response = await client.send(client.build_request(method, url, **request), stream=True)
