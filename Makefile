@@ -18,6 +18,8 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint c
 
 # Test processes, more than cores because many tests wait; a plain run of one file needs none: make test PROCESSES=0 TESTS=tests/test_chat.py COVERAGE=
 PROCESSES ?= 4
+# Neighbours wait for the same things: each process begins in a place of its own.
+SPREAD = -n $(PROCESSES) --dist worksteal
 TESTS ?=
 COVERAGE ?= --cov --cov-report=term
 PYTEST := $(RUN) pytest
@@ -35,7 +37,7 @@ demo: $(VENV)/run.stamp ## watch chat requests survive a backend that dies
 	@$(BIN)/prouter demo
 
 test: $(VENV)/dev.stamp ## run the tests, with the coverage gate
-	$(PYTEST) -q -n $(PROCESSES) --dist loadgroup $(COVERAGE) $(TESTS)
+	$(PYTEST) -q $(SPREAD) $(COVERAGE) $(TESTS)
 
 lint: $(VENV)/dev.stamp ## check style and formatting
 	$(RUN) ruff check .
@@ -62,9 +64,9 @@ gate: $(VENV)/dev.stamp ## count the instructions of a call, so that it grows no
 	$(RUN) benchmarks.gate
 
 soak: $(VENV)/dev.stamp ## run the tests that take minutes
-	$(PYTEST) -q -m soak --timeout=3600 $(TESTS)
-	$(PYTEST) -q -m "hypothesis and not soak and not clients" --hypothesis-profile=long --timeout=3600 $(TESTS)
-	$(PYTEST) -q -n $(PROCESSES) --dist loadgroup --transport httpx $(TESTS)
+	$(PYTEST) -q $(SPREAD) -m soak --timeout=3600 $(TESTS)
+	$(PYTEST) -q $(SPREAD) -m "hypothesis and not soak and not clients" --hypothesis-profile=long --timeout=3600 $(TESTS)
+	$(PYTEST) -q $(SPREAD) --transport httpx $(TESTS)
 
 clients: $(VENV)/dev.stamp ## run other people's client libraries, and each plugin's tests with that plugin alone
 	$(PYTEST) -q -m clients $(TESTS)

@@ -140,26 +140,6 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     return (yield)
 
 
-# ------------------------------------------------------------------------------------------------------- which worker
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Hand the tests out one by one, but those of a file of `tests/e2e` to one worker: they share what is dear to make.
-
-    For `--dist loadgroup`, whose own way of telling the groups pytest 9.2 has closed.
-    """
-    if config.getoption("dist") != "loadgroup":
-        return None
-    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
-
-    class OneByOne(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            return nodeid.partition("::")[0] if nodeid.startswith("tests/e2e/") else nodeid
-
-    return OneByOne(config, log)
-
-
 # ------------------------------------------------------------------------------------------------------- every test
 
 

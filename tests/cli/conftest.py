@@ -112,6 +112,7 @@ class Dialogue:
         )
         os.close(theirs)
         self.seen = ""
+        self._interrupting = False
 
     def reads(self, text: str) -> str:
         """Wait until the terminal shows a text; returns what it showed up to there."""
@@ -126,6 +127,7 @@ class Dialogue:
         os.write(self._ours, f"{line}\n".encode())
 
     def interrupts(self) -> None:
+        self._interrupting = True
         os.write(self._ours, b"\x03")
 
     def ends(self) -> tuple[int, str]:
@@ -139,7 +141,11 @@ class Dialogue:
         return self._process.wait(30), self.seen
 
     def _piece(self) -> str:
-        ready, _, _ = select.select([self._ours], [], [], 30)
+        ready, _, _ = select.select([self._ours], [], [], 5 if self._interrupting else 30)
+        if not ready and self._interrupting:
+            # Python does not see a signal that comes between its last look and the system's read(): press it again.
+            os.write(self._ours, b"\x03")
+            ready, _, _ = select.select([self._ours], [], [], 30)
         assert ready, f"nothing came after {self.seen!r}"
         try:
             return os.read(self._ours, 4096).decode()
