@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -21,7 +22,7 @@ from provider_router import (
     NoCandidates,
     ProviderError,
 )
-from provider_router.backends import EMBEDDINGS, MODELS, Backend, answers, echoes, silent, slow, status
+from provider_router.backends import EMBEDDINGS, MODELS, Backend, Request, Step, answers, echoes, silent, slow, status
 from provider_router.errors import ConfigError, Failure, NotCapable, ProviderCrashed, RequestRejected, UnknownProvider
 from provider_router.plugin import Capability, OpenAICompatibleProvider, Provider
 
@@ -177,7 +178,14 @@ async def test_a_slow_living_backend_is_left_in_peace(quick: Any) -> None:
 
 
 async def test_a_backend_that_freezes_after_it_answered_a_check_is_given_up(quick: Any) -> None:
-    with Backend(slow(answers("one"), by=0.5)) as one, Backend(answers("two")) as two:
+    checked = threading.Event()
+
+    def check(request: Request) -> Iterable[Step]:
+        checked.set()
+        return one.listing(request)
+
+    with Backend(slow(slow(answers("one"), by=0.3), by=checked)) as one, Backend(answers("two")) as two:
+        one.script(check, path=MODELS)
         patient = quick("a", base_url=one.base_url, default_model="m", timeout=600, check_after=0.1)
         async with AsyncRouter(providers=[patient, quick("b", base_url=two.base_url)]) as r:
             assert (await r.chat(HI)).text == "one"
