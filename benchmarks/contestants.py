@@ -133,7 +133,7 @@ class OpenAI(Contestant):
 class LiteLLM(Contestant):
     def __init__(self, base_url: str, authority: str | None) -> None:
         super().__init__(base_url, authority)
-        litellm = import_module("litellm")
+        litellm: Any = import_module("litellm")
         if authority:
             litellm.ssl_verify = authority
         served = {"model": f"openai/{BODY['model']}", "api_base": base_url, "api_key": "none"}

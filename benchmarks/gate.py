@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.contestants import CONTESTANTS
@@ -62,7 +63,7 @@ def instructions(name: str, base_url: str) -> list[int]:
 
 async def repeated(name: str, base_url: str) -> None:
     who = CONTESTANTS[name](base_url, None)
-    once = {"chat": who.chat, "stream": lambda: who.stream(lambda: None)}
+    once: dict[str, Callable[[], Awaitable[object]]] = {"chat": who.chat, "stream": lambda: who.stream(lambda: None)}
     for what in COUNTED:
         await once[what]()
     os.getppid()

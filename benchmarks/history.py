@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.calls import BODY
 from benchmarks.measure import QUICK, THOROUGH, Effort, Row
-from benchmarks.upstream import upstream
+from benchmarks.upstream import BODY, upstream
 from provider_router import Admin, AsyncRouter, History, home
 from provider_router.chat import ChatRequest, ChatResponse
 from provider_router.errors import Attempt, Failure
@@ -104,7 +103,7 @@ def recording(effort: Effort) -> Iterator[Row]:
         scribe = Scribe()
         for _ in range(effort.turns + 1):
             entries: list[Entry] = []
-            writer.add = entries.append  # type: ignore[method-assign]
+            writer.add = entries.append  # type: ignore[method-assign, assignment]
             for _ in range(max(effort.calls // 100, 2)):
                 entries.clear()
                 asked = [Asked(made) for _ in range(BATCH)]

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.calls import BODY, repeated
+from benchmarks.calls import repeated
 from benchmarks.measure import Effort, Row, Run, compare
-from benchmarks.upstream import TEXT
+from benchmarks.upstream import BODY, TEXT
 from provider_router import Admin, AsyncRouter
 
 FEW = 10

@@ -151,7 +151,8 @@ def worker(name: str, authority: str | None = None) -> Iterator[Ask]:
             hears.flush()
             while not (answer := line()).startswith("{"):  # some libraries have advice to give
                 pass
-            return json.loads(answer)
+            figures: dict[str, float] = json.loads(answer)
+            return figures
 
         while line() != "ready\n":
             pass

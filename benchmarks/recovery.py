@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from typing import ClassVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ClassVar
 
 from benchmarks.measure import Effort, Row
 from benchmarks.measure import rows as compared
@@ -36,7 +36,7 @@ class Clock:
         return time.monotonic() + self.ahead
 
 
-def rows(_: str, effort: Effort) -> Iterator[Row]:
+def rows(base_url: str, effort: Effort) -> Iterator[Row]:
     """All of them, each against a call whose first backend is well."""
     with Backend(answers("one")) as one, Backend(answers("two")) as two:
         scenes = Scenes(one, two)
@@ -52,7 +52,7 @@ class Scenes:
 
     def __init__(self, one: Backend, two: Backend) -> None:
         self._one, self._two = one, two
-        self.all: dict[str, Callable[[], Awaitable[float]]] = {
+        self.all: dict[str, Callable[[], Coroutine[Any, Any, float]]] = {
             "the first backend is well": self.well,
             "the first refuses": self.refused,
             f"the first hangs, limit 1/{_SCALE}": self.hung,

@@ -101,7 +101,7 @@ class Backend(asyncio.Protocol):
             asyncio.get_running_loop().call_later(every, self.go_on, pieces, every)
 
 
-async def serve(certificate: str | None) -> None:
+async def serve(certificate: str | None = None) -> None:
     loop = asyncio.get_running_loop()
     context = None
     if certificate is not None:
@@ -138,4 +138,4 @@ def upstream(certificate: str | None = None) -> Iterator[str]:
 
 if __name__ == "__main__":
     many_files()
-    asyncio.run(serve(*sys.argv[1:] or [None]))
+    asyncio.run(serve(*sys.argv[1:]))
