@@ -157,6 +157,36 @@ async def test_a_cancelled_caller_leaves_nothing_behind(quick: Any, delay: float
     gc.collect()
 
 
+@pytest.mark.parametrize("whose", ["stream", "router"])
+@pytest.mark.parametrize("begun", [True, False], ids=["after its first word", "before it"])
+async def test_a_stream_that_is_closed_elsewhere_ends_for_whoever_waits_for_it(
+    whose: str, begun: bool, quick: Any
+) -> None:
+    told: list[StreamInterrupted] = []
+    at_work = anyio.Event()
+    with Backend(broken(after=5, how=STALL) if begun else silent()) as one:
+        r = AsyncRouter(providers=[quick("a", base_url=one.base_url)])
+        stream = r.stream("hi", model="m")
+
+        async def read() -> None:
+            with pytest.raises(StreamInterrupted) as raised:
+                async with stream:
+                    async for chunk in stream:
+                        if chunk.text:
+                            at_work.set()
+            told.append(raised.value)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.to_thread.run_sync(one.wait_until, lambda traffic: bool(traffic.requests))
+            if begun:
+                await at_work.wait()
+            await (stream if whose == "stream" else r).aclose()
+        assert await anyio.to_thread.run_sync(one.wait_closed)
+        await r.aclose()
+    assert [(begun, Failure.CANCELLED)] == [(bool(error.text), error.failure) for error in told]
+
+
 async def test_an_exception_of_the_caller_passes_through_untouched(quick: Any) -> None:
     with Backend(answers(LONG, pace=0.02)) as one:
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r:

@@ -105,6 +105,17 @@ def test_after_close_the_next_use_starts_anew(quick: Any) -> None:
         router.close()
 
 
+def test_a_stream_may_be_left_when_its_router_is_closed_already(quick: Any) -> None:
+    with Backend(answers("Why is the sky blue?", pace=0.01)) as one:
+        router = Router(providers=[quick("a", base_url=one.base_url)])
+        with router.stream("hi") as stream:
+            next(stream)
+            router.close()
+            assert one.wait_closed()
+        with pytest.raises(RuntimeError, match="was closed"):
+            list(stream)
+
+
 def test_wrong_arguments_are_told_when_the_router_is_made(quick: Any) -> None:
     twice = [quick("a", base_url="http://localhost:1"), quick("a", base_url="http://localhost:1")]
     with pytest.raises(Exception, match="two providers are called"):

@@ -15,7 +15,16 @@ from attrs import define
 from provider_router.chat import Progress
 from provider_router.errors import ConnectionLost
 from provider_router.providers.exchange import Exchange
-from provider_router.providers.transport import LoopEnd, Opening, Transport, Waits, opening, shared_context
+from provider_router.providers.transport import (
+    LoopEnd,
+    Opening,
+    Pool,
+    Transport,
+    Waits,
+    client_patched,
+    opening,
+    shared_context,
+)
 
 # Local servers close their idle connections after five seconds.
 _CONNECTIONS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=4.0)
@@ -85,7 +94,7 @@ class Carrier:
         """Make what the first request would have to make, inside a running event loop."""
         secure = base_url.startswith("https:")
         begun = opening("GET", base_url, {})
-        if begun is None or self._lane.pool_to(begun.origin) is None:
+        if self._pool_for(begun) is None:
             self._client_here(None, secure=secure)
         elif secure:
             self._lane.context()
@@ -103,7 +112,7 @@ class Carrier:
             begun = self._opening(errand)
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError) as error:
             raise exchange.translate(error) from None
-        if begun is not None and (pool := self._lane.pool_to(begun.origin)) is not None:
+        if begun is not None and (pool := self._pool_for(begun)) is not None:
             await exchange.ask(pool, begun.request(errand.content), waits=errand.waits, last=begun.last)
             return exchange
         return await self._send_through_httpx(errand)
@@ -132,6 +141,10 @@ class Carrier:
                 raise
             return exchange
         raise ConnectionLost(f"{self._who} closes every connection that lies idle", provider=self._who, detail="reset")
+
+    def _pool_for(self, begun: Opening | None) -> Pool | None:
+        """The lane's connections; None where httpx has to see to it."""
+        return None if begun is None or client_patched() else self._lane.pool_to(begun.origin)
 
     def _opening(self, errand: Errand) -> Opening | None:
         """How the request begins, made once; None where httpx has to see to it."""

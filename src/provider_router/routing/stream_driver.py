@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from provider_router.chat import ChatChunk, ChatRequest
-from provider_router.errors import ProviderError, ProviderRouterError, StreamInterrupted
+from provider_router.errors import Failure, ProviderError, ProviderRouterError, StreamInterrupted
 from provider_router.providers.provider import Provider
 from provider_router.providers.terms import under
 from provider_router.routing.actions import Abandon, Action, Answer, Fail
@@ -42,6 +42,7 @@ class StreamDriver(Driver):
         self._ended = False  # the backend's stream, and with which error; what came before it may not be handed out yet
         self._error: ProviderRouterError | None = None
         self._over = False
+        self._closed: StreamInterrupted | None = None  # before its end, perhaps by another task than the one that waits
         self._owed = ""  # text that the caller has had already and that a replay has to say again
         self._thought = ""  # or, where it has had none yet, reasoning
         self._differs = False  # whether a replay said something else
@@ -65,11 +66,14 @@ class StreamDriver(Driver):
         """The next chunk; None at the end.
 
         Raises:
-            StreamInterrupted: where it breaks off, with the text so far.
+            StreamInterrupted: where it breaks off or was closed before its end, with the text so far.
             DeadlineExceeded: where the total is up.
         """
         while not self._ready:
             if self._over:
+                if self._closed is not None:
+                    self._closed.text = self.text
+                    raise self._closed
                 return None
             for chunk in self.handed[self._folded :]:  # the caller has had the time to look at them
                 chunk.fold()
@@ -94,11 +98,16 @@ class StreamDriver(Driver):
         """The caller is done; an unfinished stream is broken off upstream at once."""
         if not self._over:
             self._over = True
+            self._closed = StreamInterrupted(
+                "the stream was closed before its end", failure=Failure.CANCELLED, detail="closed"
+            )
             self.machine.cancelled(self._clock())
         ended, self.at_end = self.at_end, None
         if ended is not None:
             ended()
-        await self._break_off()
+        # Whoever waits for a chunk in another task breaks it off.
+        if self._closed is None or self._vigil is None or not self._vigil.break_off(self._closed):
+            await self._break_off()
 
     # Before commit: one attempt
 
@@ -113,9 +122,11 @@ class StreamDriver(Driver):
                 return
 
     def _concluded(self, now: float) -> Action | None:
-        return Answer() if self.machine.committed else None
+        return Answer() if self.machine.committed and self._closed is None else None
 
     def _failed(self, error: ProviderRouterError | None, now: float) -> Action:
+        if self._closed is not None:
+            return Fail(self._closed)
         if self.machine.closed if error is None else self.machine.finished and isinstance(error, ProviderError):
             action: Action = self.machine.ended(now)
             self._ready.extend(self.machine.held())
@@ -169,6 +180,10 @@ class StreamDriver(Driver):
 
     async def _end(self, error: ProviderRouterError | None) -> None:
         """The stream has ended, well or with an error."""
+        if self._closed is not None:
+            await self._break_off()
+            self._closed.text = self._text
+            raise self._closed
         now = self._clock()
         action: Action
         if error is None or (self.machine.finished and isinstance(error, ProviderError)):

@@ -64,7 +64,12 @@ class _Loop:
 
         Whatever ends the wait, such as Ctrl-C, cancels it and waits for its end, so that whoever closes what it
         worked on finds it at rest.
+
+        Raises:
+            RuntimeError: where the loop has ended, or belongs to the parent of a fork.
         """
+        if self.ended:
+            raise RuntimeError("the Router of this stream was closed")
         crossing = _Crossing(function, args)
         context = contextvars.copy_context()  # the caller's, but that this loop is asyncio's whatever his own is
         context.run(sniffio.current_async_library_cvar.set, None)
@@ -76,6 +81,11 @@ class _Loop:
                 self._loop.call_soon_threadsafe(crossing.cancel)
                 crossing.ended.wait(_CLOSING)
             raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs here any more."""
+        return self._loop.is_closed() or self.process != os.getpid()
 
     def close(self) -> None:
         """Close the router and end the thread. Does nothing in a forked child, whose parent owns both."""
@@ -254,7 +264,8 @@ class ChatStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call(self._stream.aclose)
+        if not self._loop.ended:  # else it was broken off then
+            self._loop.call(self._stream.aclose)
 
     def __iter__(self) -> Iterator[ChatChunk]:
         return self

@@ -50,6 +50,10 @@ class Vigil(ABC):
     def sent(self) -> None:
         """The request is out, which draws the limits nearer: they bound silence, not the way there."""
 
+    @abstractmethod
+    def break_off(self, error: ProviderRouterError) -> bool:
+        """End the step that somebody waits for at present, with this as the verdict; False where nobody does."""
+
     def end(self) -> None:  # noqa: B027 - not everyone has something to end
         """The attempt is over."""
 
@@ -158,6 +162,13 @@ class TimedVigil(Vigil):
     def sent(self) -> None:
         self._look()
 
+    def break_off(self, error: ProviderRouterError) -> bool:
+        if self._task is None:
+            return False
+        if self.verdict is None:
+            self._concluded(Abandon(error))
+        return True
+
     def end(self) -> None:
         self._bell.forget(self)
 
@@ -202,16 +213,20 @@ class _TaskVigil(Vigil):
     def __init__(self, machine: Failover, clock: Clock, check: Checking) -> None:
         super().__init__(machine, clock, check)
         self._out = anyio.Event()  # the request is out
+        self._scope: anyio.CancelScope | None = None  # of the present step
 
     async def over(self, step: Awaitable[T]) -> T | None:
         result: T | None = None
         error: Exception | None = None
         async with anyio.create_task_group() as group:
+            self._scope = group.cancel_scope
             group.start_soon(self._watch, group.cancel_scope)
             try:
                 result = await step
             except Exception as raised:  # as it is, and not in a group
                 error = raised
+            finally:
+                self._scope = None
             group.cancel_scope.cancel()
         if error is not None:
             raise error
@@ -219,6 +234,14 @@ class _TaskVigil(Vigil):
 
     def sent(self) -> None:
         self._out.set()
+
+    def break_off(self, error: ProviderRouterError) -> bool:
+        if self._scope is None:
+            return False
+        if self.verdict is None:
+            self.verdict = error
+            self._scope.cancel()
+        return True
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
         while True:

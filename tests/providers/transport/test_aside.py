@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -145,6 +147,23 @@ async def test_pytest_httpx_intercepts_the_transport_and_the_lane_below_it(httpx
     assert ["mocked", "mocked too"] == [answer.text, other.text]
 
 
+async def test_whoever_listens_at_httpx_s_client_hears_the_lane_too(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    genuine = httpx.AsyncClient.send
+
+    async def send(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        heard.append(request.url.path)
+        return await genuine(self, request, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "send", send)
+    provider = Plain("one", base_url=backend.base_url)
+    await provider.models()
+    await provider.aclose()
+    assert ["/v1/models"] == heard
+
+
 async def test_tracing_is_left_to_stock_httpx(backend: Backend) -> None:
     heard: list[str] = []
 
@@ -166,6 +185,28 @@ def test_another_event_loop_has_connections_of_its_own(backend: Backend) -> None
         return answer.status_code
 
     assert [200, 200] == [asyncio.run(ask()), asyncio.run(ask())]
+
+
+def test_threads_with_loops_of_their_own_do_not_close_each_other_s_connections(backend: Backend) -> None:
+    transport = Transport()
+    together = threading.Barrier(8)
+
+    async def ask() -> int:
+        client = httpx.AsyncClient(transport=transport)
+        return [(await client.get(backend.url + "/v1/models")).status_code for _ in range(3)][-1]
+
+    def work(number: int) -> set[int]:
+        together.wait(20)
+        return {asyncio.run(ask()) for _ in range(5)}
+
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            seen = list(pool.map(work, range(8)))
+    finally:
+        sys.setswitchinterval(often)
+    assert [{200}] * 8 == seen
 
 
 @pytest.mark.posix

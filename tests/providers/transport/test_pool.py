@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -232,6 +236,45 @@ async def test_whoever_is_cancelled_leaves_nothing_open() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert await asyncio.to_thread(backend.wait_closed)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+async def test_whoever_is_cancelled_at_whatever_step_is_in_nobody_s_way(
+    secure: bool, certificates: dict[str, Path]
+) -> None:
+    """A socket that is closed below its connection, whose number the next one gets, would be."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(response(b"hello"))
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates["ours"])
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context if secure else None) as server:
+        port = server.sockets[0].getsockname()[1]
+        for steps in itertools.count(1):
+            limits = httpx.Limits(max_connections=1)
+            async with Transport(verify=False, limits=limits) as transport:
+                pool = transport.pool_to((b"https" if secure else b"http", b"127.0.0.1", port, "127.0.0.1"))
+                assert pool is not None
+                asking = asyncio.create_task(ask(pool))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                if not asking.cancel():
+                    break
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                assert b"hello" == await ask(pool)
+    assert b"hello" == await asking
+    assert steps > 5
+
+
+async def test_a_port_that_cannot_be_is_one_that_cannot_be_reached() -> None:
+    async with httpx.AsyncClient(transport=Transport()) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get("http://127.0.0.1:65536/")
 
 
 def resolves_to(*addresses: Address) -> Any:

@@ -308,7 +308,10 @@ async def test_what_may_not_be_sent_is_refused_alike(request_: Callable[[], dict
         "http://127.0.0.1:1/",
         "https://127.0.0.1:1/",
         "ftp://127.0.0.1:1/",
+        "http://127.0.0.1:0/",
         "http:///",
+        "http://a..b/",
+        f"http://{'a' * 64}.invalid/",
         "nothing",
     ],
 )

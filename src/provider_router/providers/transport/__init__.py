@@ -8,7 +8,7 @@ from provider_router.providers.transport.loop_end import LoopEnd
 from provider_router.providers.transport.opening import Opening, opening
 from provider_router.providers.transport.pool import Pool, Told, Waits
 from provider_router.providers.transport.request import Head
-from provider_router.providers.transport.transport import Origin, Transport, shared_context
+from provider_router.providers.transport.transport import Origin, Transport, client_patched, shared_context
 
 __all__ = [
     "Connection",
@@ -20,6 +20,7 @@ __all__ = [
     "Told",
     "Transport",
     "Waits",
+    "client_patched",
     "opening",
     "shared_context",
 ]

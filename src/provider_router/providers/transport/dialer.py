@@ -29,7 +29,8 @@ async def resolve(host: str, port: int) -> Sequence[Address]:
         except (OSError, ValueError):
             continue
         return [(family, (host, port))]
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # As bytes: a str goes through Python's own IDNA, which raises what is no OSError for a label that is too long.
+    found = await asyncio.get_running_loop().getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
 
@@ -86,7 +87,7 @@ class Dialer:
                 peer = await first(await self._resolve(self._host, self._port))
             else:
                 peer = await _connect((socket.AF_UNIX, self._uds))
-        except OSError as error:
+        except (OSError, OverflowError) as error:  # which a port beyond 65535 is
             raise httpx.ConnectError(str(error)) from error
         connection = Connection(loop)
         connection.address = _address_of(peer)
@@ -104,11 +105,12 @@ class Dialer:
                 await loop.create_connection(
                     lambda: connection, sock=peer, ssl=context, server_hostname=self._server_name
                 )
-        except OSError as error:  # ssl.SSLError is one
+        except BaseException as error:
+            # A handshake that was over says goodbye, and would go on to do so on whoever has the socket's number next.
+            connection.close()
             peer.close()
-            raise httpx.ConnectError(str(error)) from error
-        except BaseException:
-            peer.close()
+            if isinstance(error, OSError):  # ssl.SSLError is one
+                raise httpx.ConnectError(str(error)) from error
             raise
         return connection
 
@@ -153,7 +155,9 @@ async def first(addresses: Iterable[Address]) -> socket.socket:
                 else:
                     attempt.result().close()
     finally:
-        await _give_up(attempts)
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_close_made)
     if won is None:
         cause = BaseExceptionGroup("each failed", failures) if failures else None
         raise OSError("All connection attempts failed") from cause
@@ -183,9 +187,6 @@ async def _connect(address: Address) -> socket.socket:
     return peer
 
 
-async def _give_up(attempts: Sequence[asyncio.Task[socket.socket]]) -> None:
-    for attempt in attempts:
-        attempt.cancel()
-    for made in await asyncio.gather(*attempts, return_exceptions=True):
-        if isinstance(made, socket.socket):
-            made.close()
+def _close_made(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()

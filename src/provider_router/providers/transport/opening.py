@@ -8,7 +8,7 @@ import httpx
 from attrs import frozen
 
 from provider_router.providers.transport.request import Head
-from provider_router.providers.transport.transport import PORTS, Origin
+from provider_router.providers.transport.transport import PORTS, Origin, port_of
 
 # What changes how a request is framed is httpx's to weigh.
 _FRAMING = frozenset(["content-length", "transfer-encoding", "upgrade"])
@@ -51,5 +51,4 @@ def opening(method: str, url: str, headers: Mapping[str, str]) -> Opening | None
         raw.append((b"Host", where.netloc))
     head = Head(method.encode("ascii"), where.raw_path, raw)
     host = where.raw_host.decode("ascii")
-    port = where.port or PORTS[where.raw_scheme]
-    return Opening((where.raw_scheme, where.raw_host, port, host), head.data[:-2], head.last)
+    return Opening((where.raw_scheme, where.raw_host, port_of(where), host), head.data[:-2], head.last)

@@ -30,7 +30,7 @@ PORTS: Final = {b"http": 80, b"https": 443}
 
 # After a fork: connections that belong to the parent, which the child must neither use nor close.
 _of_the_parent: list[object] = []
-_genuine: list[object] = [None, None]
+_genuine: set[object] = set()
 
 
 @functools.cache
@@ -39,20 +39,30 @@ def shared_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def port_of(url: httpx.URL) -> int:
+    return PORTS[url.raw_scheme] if url.port is None else url.port
+
+
 def patched() -> bool:
     """Whether somebody (pytest-httpx, respx, an instrumentation) has put something in the place of httpx's method."""
     core = sys.modules.get("httpcore")  # what is not loaded yet cannot be patched
-    ours = (
-        httpx.AsyncHTTPTransport.handle_async_request,
-        None if core is None else core.AsyncConnectionPool.handle_async_request,
+    return _foreign(httpx.AsyncHTTPTransport.handle_async_request, "httpx._transports.default") or (
+        core is not None and _foreign(core.AsyncConnectionPool.handle_async_request, "httpcore._async.connection_pool")
     )
-    for place, method in enumerate(ours):
-        if method is not _genuine[place] and method is not None:
-            home = "httpx._transports.default" if place == 0 else "httpcore._async.connection_pool"
-            # Wrappers may claim the original's name and module, and even its attributes; not its type and globals.
-            if type(method) is not FunctionType or method.__globals__ is not vars(sys.modules[home]):
-                return True
-            _genuine[place] = method
+
+
+def client_patched() -> bool:
+    """The same of httpx's client, where other instrumentations are; for the lane, which goes by below it."""
+    return _foreign(httpx.AsyncClient.send, "httpx._client")
+
+
+def _foreign(method: object, home: str) -> bool:
+    if method in _genuine:
+        return False
+    # Wrappers may claim the original's name and module, and even its attributes; not its type and globals.
+    if type(method) is not FunctionType or method.__globals__ is not vars(sys.modules[home]):
+        return True
+    _genuine.add(method)
     return False
 
 
@@ -135,8 +145,10 @@ class Transport(httpx.AsyncHTTPTransport):
         if self._home[0] not in (0, process):
             _of_the_parent.append((self._homes, self._ends))
             self._homes, self._ends = {}, {}
-        self._homes = {known: pools for known, pools in self._homes.items() if not known.is_closed()}
-        self._ends = {known: end for known, end in self._ends.items() if known in self._homes}
+        # In place: another thread, with a loop of its own, may be at it too.
+        for known in [known for known in list(self._homes) if known.is_closed()]:
+            self._homes.pop(known, None)
+            self._ends.pop(known, None)
         if loop not in self._ends:
             pools: dict[Origin, Pool] = self._homes.setdefault(loop, {})
             self._ends[loop] = LoopEnd(lambda: _close_all(pools))
@@ -169,7 +181,7 @@ class Transport(httpx.AsyncHTTPTransport):
         pool = None
         if url.raw_scheme in PORTS and url.host and "trace" not in extensions:
             server_name = extensions.get("sni_hostname") or url.raw_host.decode("ascii")
-            pool = self.pool_to((url.raw_scheme, url.raw_host, url.port or PORTS[url.raw_scheme], server_name))
+            pool = self.pool_to((url.raw_scheme, url.raw_host, port_of(url), server_name))
         if pool is None:
             return await self._stock(request)
         target = extensions.get("target", url.raw_path)
