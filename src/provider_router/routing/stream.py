@@ -46,7 +46,7 @@ class AsyncChatStream:
         """The next chunk.
 
         Raises:
-            StreamInterrupted: where the stream breaks off, with the text so far.
+            StreamInterrupted: where the stream breaks off or was closed before its end, with the text so far.
             DeadlineExceeded: where the total time is up.
         """
         chunk = await self._entered().next()

@@ -189,24 +189,24 @@ def test_another_event_loop_has_connections_of_its_own(backend: Backend) -> None
 
 def test_threads_with_loops_of_their_own_do_not_close_each_other_s_connections(backend: Backend) -> None:
     transport = Transport()
-    together = threading.Barrier(8)
+    together = threading.Barrier(12)
 
     async def ask() -> int:
         client = httpx.AsyncClient(transport=transport)
-        return [(await client.get(backend.url + "/v1/models")).status_code for _ in range(3)][-1]
+        return [(await client.get(backend.url + "/v1/models")).status_code for _ in range(4)][-1]
 
     def work(number: int) -> set[int]:
         together.wait(20)
-        return {asyncio.run(ask()) for _ in range(5)}
+        return {asyncio.run(ask()) for _ in range(10)}
 
     often = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            seen = list(pool.map(work, range(8)))
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            seen = list(pool.map(work, range(12)))
     finally:
         sys.setswitchinterval(often)
-    assert [{200}] * 8 == seen
+    assert [{200}] * 12 == seen
 
 
 @pytest.mark.posix

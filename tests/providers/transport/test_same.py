@@ -310,7 +310,7 @@ async def test_what_may_not_be_sent_is_refused_alike(request_: Callable[[], dict
         "ftp://127.0.0.1:1/",
         "http://127.0.0.1:0/",
         "http:///",
-        "http://a..b/",
+        "http://a..invalid/",
         f"http://{'a' * 64}.invalid/",
         "nothing",
     ],
