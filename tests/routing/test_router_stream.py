@@ -187,6 +187,22 @@ async def test_a_stream_that_is_closed_elsewhere_ends_for_whoever_waits_for_it(
     assert [(begun, Failure.CANCELLED)] == [(bool(error.text), error.failure) for error in told]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_going_on_after_closing_is_an_end_only_where_the_answer_was_whole(whole: bool, quick: Any) -> None:
+    with Backend(answers(STORY) if whole else broken(after=5, how=STALL)) as one:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r, r.stream("hi") as stream:
+            async for chunk in stream:
+                if chunk.finish_reason if whole else chunk.text:
+                    break
+            await stream.aclose()
+            if whole:
+                assert not [chunk.text async for chunk in stream if chunk.text]
+            else:
+                with pytest.raises(StreamInterrupted) as raised:
+                    [chunk async for chunk in stream]
+                assert stream.text == raised.value.text != ""
+
+
 async def test_an_exception_of_the_caller_passes_through_untouched(quick: Any) -> None:
     with Backend(answers(LONG, pace=0.02)) as one:
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url)]) as r:

@@ -71,7 +71,7 @@ class StreamDriver(Driver):
         """
         while not self._ready:
             if self._over:
-                if self._closed is not None:
+                if self._closed is not None and not self.machine.finished:
                     self._closed.text = self.text
                     raise self._closed
                 return None
