@@ -11,7 +11,7 @@ from provider_router import home
 from provider_router.configuration.differences import Difference
 from provider_router.configuration.editor import Editor, changed_meanwhile
 from provider_router.configuration.returning import Return, bring_back, told, with_secrets, would_return
-from provider_router.errors import CorruptDatabase, MissingSecret
+from provider_router.errors import CorruptDatabase
 from provider_router.store import (
     HISTORY,
     ChangeRecord,
@@ -104,7 +104,7 @@ def _change(editor: Editor, kept: Store, source: Path, *, dry_run: bool, expecte
     """A sound database gets the backup's state as a new change, like a rollback."""
     then = kept.read()
     if dry_run:
-        done = would_return(editor, then, sealed=[one.id for one in kept.sealed.list() if one.purge_at is None])
+        done = would_return(editor, then, sealed=_sealed(kept))
         return _restored(done, revision=editor.store.revision)
     saved = backup_path(editor.path)
     with editor.change() as change:
@@ -129,8 +129,7 @@ def _begin(editor: Editor, ready: Path, kept: Store, *, broken: bool, dry_run: b
     """Where nothing is there, or nothing sound, the backup comes whole, with its changes."""
     then = kept.read()
     if dry_run:
-        sealed = [one.id for one in kept.sealed.list() if one.purge_at is None]
-        _, missing = with_secrets(then, open_keepers(None), sealed=sealed)
+        _, missing = with_secrets(then, open_keepers(None), sealed=_sealed(kept))
         done = told(_NOTHING, then, missing, editor.plugins)
         return evolve(_restored(done, revision=0), damaged=(editor.path,) if broken else ())
     editor.close()
@@ -145,15 +144,13 @@ def _begin(editor: Editor, ready: Path, kept: Store, *, broken: bool, dry_run: b
 
 def _secrets_out_of_the_bins(editor: Editor, then: Configuration) -> tuple[str, ...]:
     """What the configuration refers to is taken out of the bins; returns what is in none."""
+    keeper = editor.keeper
+    return with_secrets(then, keeper, restore=lambda reference: keeper.restore(reference.removeprefix("secret:")))[1]
 
-    def restore(reference: str) -> bool:
-        try:
-            editor.keeper.restore(reference.removeprefix("secret:"))
-        except MissingSecret:
-            return False
-        return True
 
-    return with_secrets(then, editor.keeper, restore=restore)[1]
+def _sealed(kept: Store) -> list[str]:
+    """The ids of the secrets that a backup brings with it; what lies in its bin is none."""
+    return [one.id for one in kept.sealed.list() if one.purge_at is None]
 
 
 def _with_history(path: Path, source: Path, restored: Restored, *, lost: bool) -> Restored:

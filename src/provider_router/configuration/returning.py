@@ -35,15 +35,7 @@ def bring_back(editor: Editor, change: Change, then: Configuration, *, what: str
         what, noun, subject: for the record.
     """
     now = editor.store.read()
-
-    def restore(reference: str) -> bool:
-        try:
-            change.restore_secret(reference)
-        except MissingSecret:
-            return False
-        return True
-
-    target, missing = with_secrets(then, editor.keeper, restore=restore)
+    target, missing = with_secrets(then, editor.keeper, restore=change.restore_secret)
     replaced = editor.store.replace(target)
     done = told(now, target, missing, editor.plugins)
     if not (replaced.before or replaced.after):
@@ -80,7 +72,7 @@ def with_secrets(
     then: Configuration,
     keeper: Keepers,
     *,
-    restore: Callable[[str], bool] | None = None,
+    restore: Callable[[str], object] | None = None,
     sealed: Collection[str] = (),
 ) -> tuple[Configuration, tuple[str, ...]]:
     """A configuration without the references that lead nowhere any more, and the others' secrets out of the bin.
@@ -88,8 +80,8 @@ def with_secrets(
     Args:
         then: the configuration.
         keeper: who has the secrets.
-        restore: takes the secret of a reference out of the bin, and says whether it was there; None takes none out, and
-            only looks.
+        restore: takes the secret of a reference out of the bin, and raises MissingSecret if it is not there; None takes
+            none out, and only looks.
         sealed: ids of more secrets that there are.
 
     Returns:
@@ -103,9 +95,12 @@ def with_secrets(
             return True
         if restore is None:
             return keeper.owner(parsed.place) is not None
-        if restore(reference):
-            live.add(parsed.place)
-        return parsed.place in live
+        try:
+            restore(reference)
+        except MissingSecret:
+            return False
+        live.add(parsed.place)
+        return True
 
     missing: list[str] = []
     options: dict[str, tuple[OptionRecord, ...]] = {}

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from provider_router.routing.note_exchange import HealthSharing
     from provider_router.store import Configuration, Probe, Store
 
-_UNREADABLE_FOR: Final = (
-    1.0  # seconds until a configuration that cannot be read is tried again, if it does not change before
-)
+# Seconds until a configuration that cannot be read is tried again, if it does not change before.
+_UNREADABLE_FOR: Final = 1.0
 
 
 class Source:
