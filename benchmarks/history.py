@@ -20,7 +20,7 @@ from benchmarks.measure import QUICK, THOROUGH, Effort, Row
 from benchmarks.upstream import BODY, upstream
 from provider_router import Admin, AsyncRouter, History, home
 from provider_router.chat import ChatRequest, ChatResponse
-from provider_router.errors import Attempt, Failure
+from provider_router.errors import Failure
 from provider_router.routing.candidate import Candidate
 from provider_router.routing.driver import new_request_id
 from provider_router.routing.history_writer import HistoryWriter
@@ -28,6 +28,7 @@ from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.recording import Entry, Scribe
 from provider_router.routing.snapshot import ProviderView
 from provider_router.store import History as HistoryFile
+from provider_router.trail import Attempt
 
 BATCH = 500
 DAY = 86_400_000

@@ -30,7 +30,7 @@ from provider_router.providers.config import OptionInfo, describe_config
 from provider_router.providers.config.declaration import Config
 from provider_router.providers.hookspecs import register_providers
 from provider_router.providers.provider import Provider
-from provider_router.routing.health import Effect
+from provider_router.routing.effect import Effect
 from provider_router.routing.table import TABLE
 from provider_router.store import History, Store
 
@@ -418,7 +418,6 @@ def admin_nouns() -> str:
 
 
 def results() -> str:
-    from provider_router.errors import Attempt, Skipped
     from provider_router.history import HistoryState
     from provider_router.routing.candidate import Candidate
     from provider_router.routing.plan import Plan
@@ -428,6 +427,7 @@ def results() -> str:
     from provider_router.statistics import Percentiles, Statistics, Sums
     from provider_router.store.sessions import SessionRecord
     from provider_router.store.trails import AttemptRecord, RequestRecord, Trail
+    from provider_router.trail import Attempt, Skipped
 
     values = (Attempt, Skipped, Plan, Candidate, CheckResult, ProviderHealth, ModelHealth, Recording)
     looked_back = (RequestRecord, AttemptRecord, Trail, SessionRecord, Statistics, Sums, Percentiles, HistoryState)

@@ -11,7 +11,6 @@ import pytest
 
 from provider_router import errors
 from provider_router.errors import (
-    Attempt,
     DeadlineExceeded,
     Failure,
     InvalidConfig,
@@ -19,12 +18,10 @@ from provider_router.errors import (
     ProviderError,
     ProviderRouterError,
     RateLimited,
-    Skipped,
     StreamInterrupted,
-    duration_text,
     error_class,
-    trail_text,
 )
+from provider_router.trail import Attempt, Skipped, duration_text, trail_text
 
 _TREE = (errors.__doc__ or "").partition("Messages are for")[0]
 _CLASSES = {

@@ -14,10 +14,11 @@ from attrs import define, frozen
 
 from provider_router.backends import Answer, Backend, answers
 from provider_router.configuration.admin import Admin
-from provider_router.errors import Attempt, UnknownProviderType, duration_text, trail_text
+from provider_router.errors import UnknownProviderType
 from provider_router.providers.plugins import Plugins
 from provider_router.routing.plan import Plan
 from provider_router.routing.sync import Router
+from provider_router.trail import Attempt, duration_text, trail_text
 
 PACE: Final = 0.05  # seconds between two words of a stream
 _BACKENDS: Final = (("desk", 30), ("loft", 20), ("attic", 10))

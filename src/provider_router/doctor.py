@@ -17,11 +17,12 @@ from attrs import frozen
 
 from provider_router import home
 from provider_router.configuration.admin import Admin
-from provider_router.errors import ConfigError, ProviderError, ProviderRouterError, StoreError, duration_text
+from provider_router.errors import ConfigError, ProviderError, ProviderRouterError, StoreError
 from provider_router.providers.plugins import Plugins
 from provider_router.routing.report import ProviderHealth
 from provider_router.routing.router import AsyncRouter
 from provider_router.store import CONFIGURATION, HISTORY, Fault, Schema, Store, exists, inspect
+from provider_router.trail import duration_text
 
 _LITTLE_SPACE: Final = 100 * 1024 * 1024  # bytes
 _CLOCK_TOLERANCE: Final = 60.0  # seconds

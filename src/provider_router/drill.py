@@ -16,9 +16,10 @@ from attrs import frozen
 
 from provider_router.backends import FAULTS
 from provider_router.chat import Capability
-from provider_router.errors import Attempt, DeadlineExceeded, NoCandidates, ProviderError, ProviderRouterError
+from provider_router.errors import DeadlineExceeded, NoCandidates, ProviderError, ProviderRouterError
 from provider_router.providers.openai_compatible import OpenAICompatibleProvider
 from provider_router.routing.router import AsyncRouter
+from provider_router.trail import Attempt
 
 DRILLS: Final[Mapping[str, str]] = {
     "503": "503",

@@ -23,7 +23,8 @@ from provider_router.chat import (
     usage_to_wire,
     user,
 )
-from provider_router.errors import Attempt, Failure
+from provider_router.errors import Failure
+from provider_router.trail import Attempt
 
 ANSWER = {
     "id": "chatcmpl-1",

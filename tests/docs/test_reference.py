@@ -99,7 +99,7 @@ def test_every_table_is_documented() -> None:
 
 
 def test_every_effect_of_a_failure_is_explained() -> None:
-    from provider_router.routing.health import Effect
+    from provider_router.routing.effect import Effect
 
     assert set(Effect) == set(generator().EFFECTS)
 

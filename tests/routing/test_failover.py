@@ -27,13 +27,15 @@ from provider_router.errors import (
 )
 from provider_router.limits import DEFAULT_LIMITS, PREAMBLE_EVENTS
 from provider_router.routing.actions import Abandon, Answer, Ask, Fail, Wait
+from provider_router.routing.effect import Effect
 from provider_router.routing.failover import Failover
-from provider_router.routing.health import Effect, Health, Key
+from provider_router.routing.health import Health
 from provider_router.routing.hints import Note
 from provider_router.routing.plan import Needs, plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, Snapshot
 from provider_router.routing.table import TABLE
+from provider_router.routing.ticket import Key
 from provider_router.routing.walk import Policy
 
 BACKOFF = (0.25, 0.5)

@@ -14,11 +14,12 @@ import pytest
 
 from provider_router import AsyncRouter, ProviderError, Router, StreamInterrupted
 from provider_router.backends import FAULTS, Backend, Fault, answers, status
-from provider_router.errors import Attempt, Failure
+from provider_router.errors import Failure
 from provider_router.limits import RATE_LIMIT_WAIT, RETRY_WAIT, SERVER_FAULTS_IN_A_ROW, TIMEOUTS_IN_A_ROW
-from provider_router.routing.health import Effect
+from provider_router.routing.effect import Effect
 from provider_router.routing.report import ProviderHealth
 from provider_router.routing.table import TABLE
+from provider_router.trail import Attempt
 
 pytestmark = pytest.mark.no_cover  # much traffic; quicker tests cover what it runs
 

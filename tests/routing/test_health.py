@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from provider_router.routing.breaker import Breaker, Window
-from provider_router.routing.health import Effect, Health, Key, Ticket
+from provider_router.routing.effect import Effect
+from provider_router.routing.health import Health
 from provider_router.routing.line import Slots
 from provider_router.routing.retry_budget import RetryBudget
+from provider_router.routing.ticket import Key, Ticket
 
 KEY = Key("a", "host", "m")
 OTHER_MODEL = Key("a", "host", "n")

@@ -16,9 +16,11 @@ from provider_router.backends import Backend, answers, status
 from provider_router.errors import Failure, ProviderError
 from provider_router.providers.plugins import Plugins
 from provider_router.routing.breaker import State
-from provider_router.routing.health import Effect, Health, Key
+from provider_router.routing.effect import Effect
+from provider_router.routing.health import Health
 from provider_router.routing.hints import Hints, Note
 from provider_router.routing.history_writer import HistoryWriter
+from provider_router.routing.ticket import Key
 from provider_router.store import HealthNoteRecord, History
 
 KEY = Key("desk", "http://desk:1", "m")

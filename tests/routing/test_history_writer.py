@@ -26,7 +26,6 @@ from provider_router import Admin, AsyncRouter, Router
 from provider_router import History as LookBack
 from provider_router.backends import Backend, answers
 from provider_router.chat import ChatRequest, ChatResponse
-from provider_router.errors import Attempt
 from provider_router.limits import TROUBLE_OVER
 from provider_router.providers.plugins import Plugins
 from provider_router.routing.driver import new_request_id
@@ -37,6 +36,7 @@ from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.store import History
 from provider_router.store.connection import Connection
 from provider_router.store.history_schema import HISTORY
+from provider_router.trail import Attempt
 
 PLAN = plan(
     Needs(model="m"),

@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider_router.chat import Capability
-from provider_router.errors import Skipped, UnknownModel, UnknownProvider
+from provider_router.errors import UnknownModel, UnknownProvider
 from provider_router.limits import Limits
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.candidate import Candidate
-from provider_router.routing.health import Effect, Health, Key, Ticket
+from provider_router.routing.effect import Effect
+from provider_router.routing.health import Health
 from provider_router.routing.hints import Note
 from provider_router.routing.line import Slots
 from provider_router.routing.plan import Needs, Plan, plan
 from provider_router.routing.snapshot import ModelView, ProviderLink, ProviderView, RoutingSettings, Snapshot
+from provider_router.routing.ticket import Key, Ticket
+from provider_router.trail import Skipped
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

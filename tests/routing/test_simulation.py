@@ -30,8 +30,9 @@ from provider_router.errors import (
 from provider_router.limits import CHECK_SILENCE, NOTES_EVERY
 from provider_router.providers.zones import within
 from provider_router.routing.actions import Abandon, Answer, Ask, Check, Fail, Wait
+from provider_router.routing.effect import Effect
 from provider_router.routing.failover import Failover
-from provider_router.routing.health import Effect, Health
+from provider_router.routing.health import Health
 from provider_router.routing.hints import Note
 from provider_router.routing.plan import Needs, plan
 from provider_router.routing.retry_budget import RetryBudget

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from provider_router.routing.health import Health, Key
+from provider_router.routing.health import Health
 from provider_router.routing.plan import Needs, plan
 from provider_router.routing.snapshot import ProviderLink, ProviderView, RoutingSettings, Snapshot
 from provider_router.routing.speed import Speed
 from provider_router.routing.strategies import STRATEGIES
+from provider_router.routing.ticket import Key
 
 
 def order(

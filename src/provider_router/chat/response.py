@@ -16,7 +16,7 @@ from provider_router.chat.answer import (
     text_or_none,
     usage_to_wire,
 )
-from provider_router.errors import Attempt, Skipped, trail_text
+from provider_router.trail import Attempt, Skipped, trail_text
 
 
 class ChatResponse:

@@ -11,7 +11,7 @@ from provider_router.cli.terminal import Terminal, json_option, piped_text
 from provider_router.cli.values import DURATION, ZONE
 
 if TYPE_CHECKING:
-    from provider_router.errors import Attempt
+    from provider_router.trail import Attempt
 
 
 @click.command()
@@ -104,6 +104,6 @@ def _stream(terminal: Terminal, messages: list[dict[str, Any]], options: dict[st
 
 def _who(provider: str, model: str | None, attempts: Sequence[Attempt]) -> str:
     """Who answered, and what failed before."""
-    from provider_router.errors import trail_text
+    from provider_router.trail import trail_text
 
     return f"[{trail_text(attempts) or provider}{f', {model}' if model else ''}]"

@@ -73,8 +73,9 @@ def verdict(result: CheckResult, cls: type[Provider] | None) -> str:
         result: of the check.
         cls: the provider's type, if it is installed.
     """
-    from provider_router.errors import Failure, ProviderError, duration_text
+    from provider_router.errors import Failure, ProviderError
     from provider_router.providers.config import describe_config
+    from provider_router.trail import duration_text
 
     if result.ok:
         return ", ".join(part for part in ("ok", duration_text(result.duration), result.detail) if part)

@@ -50,7 +50,7 @@ def drill(terminal: Terminal, *, model: str | None, fault: str, stream: bool) ->
 
 def _told(result: DrillResult) -> str:
     """What each attempt came to, and what the caller got in the end."""
-    from provider_router.errors import duration_text
+    from provider_router.trail import duration_text
 
     rows = [
         (

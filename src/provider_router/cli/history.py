@@ -100,7 +100,7 @@ def _tell(terminal: Terminal, request: RequestRecord) -> None:
 
 
 def _cells(request: RequestRecord) -> tuple[str, ...]:
-    from provider_router.errors import duration_text
+    from provider_router.trail import duration_text
 
     return (
         when_text(request.at),
@@ -158,7 +158,7 @@ def _replanned(terminal: Terminal, opened: History, trail: Trail, number: int) -
 
 
 def _trail_text(trail: Trail) -> str:
-    from provider_router.errors import duration_text
+    from provider_router.trail import duration_text
 
     request = trail.request
     estimated = " (estimated)" if request.estimated else ""

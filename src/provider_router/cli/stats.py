@@ -130,6 +130,6 @@ def _share(part: int, whole: int) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    from provider_router.errors import duration_text
+    from provider_router.trail import duration_text
 
     return "" if seconds is None else duration_text(seconds)

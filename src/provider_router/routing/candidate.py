@@ -10,9 +10,9 @@ from attrs import field, frozen
 
 from provider_router.limits import Limits
 from provider_router.routing.breaker import State
-from provider_router.routing.health import Key
 from provider_router.routing.line import Slots
 from provider_router.routing.snapshot import ProviderLink, ProviderView
+from provider_router.routing.ticket import Key
 
 
 class Place(NamedTuple):

@@ -13,7 +13,6 @@ from provider_router import limits as numbers
 from provider_router.chat import Capability, ChatChunk
 from provider_router.dialects.dialect import Sign
 from provider_router.errors import (
-    Attempt,
     Busy,
     ContextTooLong,
     DeadlineExceeded,
@@ -25,18 +24,19 @@ from provider_router.errors import (
     ProviderRouterError,
     ProviderTimeout,
     StreamInterrupted,
-    duration_text,
-    trail_text,
 )
 from provider_router.routing.actions import Abandon, Action, Answer, Ask, Check, Fail, Wait
 from provider_router.routing.candidate import Candidate
 from provider_router.routing.choices import Choices
-from provider_router.routing.health import Effect, Health, Ticket
+from provider_router.routing.effect import Effect
+from provider_router.routing.health import Health
 from provider_router.routing.plan import Plan
 from provider_router.routing.retry_budget import RetryBudget
 from provider_router.routing.silence import Silence
 from provider_router.routing.table import OF_ONE_REQUEST, TABLE
+from provider_router.routing.ticket import Ticket
 from provider_router.routing.walk import Policy, Walk
+from provider_router.trail import Attempt, duration_text, trail_text
 
 # They do not show that the endpoint lives.
 _SILENT: Final = (Failure.CONNECT, Failure.RESET, Failure.TIMEOUT, Failure.STALLED)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from enum import Enum, auto
 from functools import partial
 from random import Random
-from typing import Final, NamedTuple
-
-from attrs import define, field, frozen
+from typing import Final
 
 from provider_router import limits as numbers
 from provider_router.routing.breaker import READY, Breaker, Condition, State, worse
+from provider_router.routing.effect import Effect
+from provider_router.routing.epoch import Epoch
 from provider_router.routing.hints import Hints, Note
 from provider_router.routing.hold import Hold, hold
 from provider_router.routing.homes import Homes
@@ -24,61 +23,10 @@ from provider_router.routing.line import UNBOUNDED, Pool, Slots, Turn
 from provider_router.routing.load import Load
 from provider_router.routing.speed import Speeds
 from provider_router.routing.telling import notes_of
+from provider_router.routing.ticket import Key, Ticket
 
 _CLOCKS_APART: Final = 0.01  # seconds by which two comparisons of wall clock and own clock may differ
 _REMEMBERED: Final = 1000  # models; callers of an open provider may invent names without end
-
-
-class Effect(Enum):
-    """What a failure does to health. `routing/table.py` says which failure has which effect."""
-
-    NONE = auto()
-    ENDPOINT_DOWN = auto()
-    ENDPOINT_FAULT = auto()
-    MODEL_FAULT = auto()
-    MODEL_MISSING = auto()
-    THROTTLE = auto()
-    QUOTA = auto()
-    AUTH = auto()
-    CRASH = auto()
-    BUSY = auto()
-
-
-class Key(NamedTuple):
-    """What health is kept for: a provider, its endpoint, and the model as that provider calls it."""
-
-    provider: str
-    endpoint: str
-    model: str | None
-
-
-@define(eq=False)
-class Ticket:
-    """One call in flight, since when, of which breakers it is the trial, and over which of the provider's links."""
-
-    key: Key
-    began: float
-    trials: tuple[Breaker, ...] = ()
-    link: tuple[str, str] | None = None
-
-
-@frozen(eq=False)
-class Epoch:
-    """A span of time in which nobody comes to stand otherwise, but for the slots. It ends early with any change.
-
-    Attributes:
-        troubled: whether anything is held against anybody, so that it matters how each one stands.
-        since, until: its first moment, and the first one after it.
-        known: how those stand who were asked for.
-    """
-
-    troubled: bool
-    since: float
-    until: float
-    known: dict[Key, Condition] = field(factory=dict)
-
-    def holds(self, now: float) -> bool:
-        return self.since <= now < self.until
 
 
 class Health:

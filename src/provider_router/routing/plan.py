@@ -12,13 +12,15 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from provider_router.chat import Capability
-from provider_router.errors import Skipped, UnknownModel, UnknownProvider
+from provider_router.errors import UnknownModel, UnknownProvider
 from provider_router.providers.zones import strictest, within
 from provider_router.routing.breaker import LATER, Condition, State
 from provider_router.routing.candidate import Candidate
-from provider_router.routing.health import Epoch, Health
+from provider_router.routing.epoch import Epoch
+from provider_router.routing.health import Health
 from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.routing.strategies import STRATEGIES
+from provider_router.trail import Skipped
 
 
 @frozen(kw_only=True)

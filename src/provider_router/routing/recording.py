@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from provider_router.chat import Capability, ChatChunk, ChatRequest, ChatResponse, Usage
 from provider_router.chat.answer import content_text
 from provider_router.dialects.openai_chat import OPENAI_CHAT
-from provider_router.errors import Attempt, DeadlineExceeded, Failure, NoCandidates, ProviderError, ProviderRouterError
+from provider_router.errors import DeadlineExceeded, Failure, NoCandidates, ProviderError, ProviderRouterError
 from provider_router.routing.candidate import Candidate
 from provider_router.routing.masking import masked_body, masked_text
 from provider_router.routing.plan import Plan
 from provider_router.routing.snapshot import ProviderLink, Snapshot
 from provider_router.store.requests import AttemptLine, RequestLine
+from provider_router.trail import Attempt
 
 if TYPE_CHECKING:
     from provider_router.routing.failover import Failover

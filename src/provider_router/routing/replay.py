@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from provider_router.chat import Capability
 from provider_router.routing.breaker import Condition, State
-from provider_router.routing.health import Health, Key
+from provider_router.routing.health import Health
 from provider_router.routing.line import UNBOUNDED, Slots, Turn
 from provider_router.routing.plan import Needs, Plan, plan
 from provider_router.routing.snapshot import Snapshot
+from provider_router.routing.ticket import Key
 
 if TYPE_CHECKING:
     from provider_router.store.trails import Trail

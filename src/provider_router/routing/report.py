@@ -9,10 +9,11 @@ from attrs import frozen
 
 from provider_router.errors import ProviderRouterError
 from provider_router.routing.breaker import Condition, State
-from provider_router.routing.health import Health, Key
+from provider_router.routing.health import Health
 from provider_router.routing.line import Slots
 from provider_router.routing.plan import moment
 from provider_router.routing.snapshot import ProviderView, Snapshot
+from provider_router.routing.ticket import Key
 
 
 @frozen(kw_only=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from provider_router import limits as numbers
-from provider_router.errors import Busy, Failure, ProviderError, ProviderTimeout, StreamInterrupted, duration_text
+from provider_router.errors import Busy, Failure, ProviderError, ProviderTimeout, StreamInterrupted
 from provider_router.limits import Limits
 from provider_router.routing.actions import Abandon, Check
 from provider_router.routing.candidate import Candidate
+from provider_router.trail import duration_text
 
 _COARSE: Final = 0.05  # clocks of event loops are
 _LAG: Final = 1.0  # a check that comes back later than this after its time: we were not listening ourselves

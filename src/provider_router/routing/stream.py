@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from provider_router.chat import ChatChunk, ChatResponse, Usage
-from provider_router.errors import Attempt, ProviderRouterError, Skipped, trail_text
+from provider_router.errors import ProviderRouterError
 from provider_router.routing.guards import doubts
 from provider_router.routing.stream_driver import StreamDriver
+from provider_router.trail import Attempt, Skipped, trail_text
 
 
 class AsyncChatStream:

@@ -17,7 +17,6 @@ from typing import Any, Self, TypeVar, Unpack, cast
 import sniffio
 
 from provider_router.chat import ChatChunk, ChatRequest, ChatResponse, Prompt, Usage
-from provider_router.errors import Attempt, Skipped
 from provider_router.providers.provider import ModelInfo, Provider
 from provider_router.routing.call import CallOptions, PassOptions
 from provider_router.routing.plan import Plan
@@ -25,6 +24,7 @@ from provider_router.routing.report import CheckResult, ProviderHealth
 from provider_router.routing.router import AsyncRouter
 from provider_router.routing.snapshot import Recording
 from provider_router.routing.stream import AsyncChatStream
+from provider_router.trail import Attempt, Skipped
 
 T = TypeVar("T")
 

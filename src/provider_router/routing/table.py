@@ -9,7 +9,7 @@ from attrs import frozen
 
 from provider_router.errors import Failure
 from provider_router.providers.zones import OUT_OF_ZONE
-from provider_router.routing.health import Effect
+from provider_router.routing.effect import Effect
 
 DOUBTFUL: Final = "doubtful_answer"
 """The code of the error that a guard makes of an answer."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from provider_router.errors import duration_text
 from provider_router.store.connection import Cell, Connection
 from provider_router.store.requests import milliseconds, moment
+from provider_router.trail import duration_text
 
 
 @frozen(kw_only=True)
