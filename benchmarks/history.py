@@ -28,6 +28,7 @@ from provider_router.routing.plan import Needs, Plan
 from provider_router.routing.recording import Entry, Scribe
 from provider_router.routing.snapshot import ProviderView
 from provider_router.store import History as HistoryFile
+from provider_router.store.batch import Batch
 from provider_router.trail import Attempt
 
 BATCH = 500
@@ -113,7 +114,7 @@ def recording(effort: Effort) -> Iterator[Row]:
                     writer.record(each, lambda _: (), now=1.0, session=None)  # type: ignore[arg-type]
                 on_loop.append((time.thread_time() - begun) / BATCH)
                 begun = time.thread_time()
-                file.record([scribe.line(entry) for entry in entries], now=int(time.time() * 1000))
+                file.record(Batch([*map(scribe.line, entries)]), now=int(time.time() * 1000))
                 in_writer.append((time.thread_time() - begun) / BATCH)
     yield Row(subject="a request recorded", name="on the loop (goal: 4 µs)", cpu=statistics.median(on_loop))
     yield Row(subject="a request recorded", name="in the writer (goal: 16 µs)", cpu=statistics.median(in_writer))
@@ -210,7 +211,7 @@ def _build(path: Path, count: int) -> tuple[str, int]:
                 at = now - DAY + 60_000 + (DAY - 60_000) * number // count
                 key = f"req_{at:012x}{number:012x}"
                 batch.append(lines[number % len(lines)]._replace(request_id=key, at=at))
-            file.record(batch, now=now)
+            file.record(Batch(batch), now=now)
         return key, file.size
 
 

@@ -16,6 +16,7 @@ from provider_router import Admin, AsyncRouter, home
 from provider_router.backends import Backend, answers
 from provider_router.errors import ConfigError, DeclaredConfig, ForeignDatabase, StoreError
 from provider_router.store import HISTORY, History, Store, backup, inspect
+from provider_router.store.batch import Batch
 
 URL = "http://localhost:9/v1"
 
@@ -184,14 +185,14 @@ def test_sealed_secrets_that_are_missing_come_back_as_they_were_sealed(
 def test_the_history_comes_back_too_if_it_is_wanted(admin: Admin, copy: Path) -> None:
     mine = home.history_path(admin.path)
     with History.open(mine) as history:
-        history.record([], now=0, lost=3)
+        history.record(Batch(), now=0, lost=3)
         backup(mine, home.history_path(copy))
-        history.record([], now=0, lost=4)
+        history.record(Batch(), now=0, lost=4)
         done = admin.restore(copy, with_history=True)
         assert [3] == lost(mine)
         assert 2 == len(done.saved)
         assert [7] == lost(done.saved[1])
-        history.record([], now=0, lost=1)  # who has it open goes on
+        history.record(Batch(), now=0, lost=1)  # who has it open goes on
     assert ([4], []) == (lost(mine), inspect(mine, HISTORY))
 
 

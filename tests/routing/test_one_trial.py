@@ -84,6 +84,7 @@ async def test_a_backend_that_recovers_is_back_in_use_through_exactly_one_trial(
                     callers.start_soon(ask)
                 while len(answered) < CALLERS - 1:  # noqa: ASYNC110 - the last one waits for this very block
                     await anyio.sleep(0.005)
+                assert await run_sync(lambda: one.wait_until(lambda seen: len(seen.requests) > before))
                 paths = [request.path for request in one.requests[before:]]
                 assert paths == ["/v1/models" if checked else CHAT]
                 answer.set()

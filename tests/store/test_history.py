@@ -17,9 +17,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider_router.errors import AlreadyExists, StoreError
+from provider_router.errors import AlreadyExists, ConfigError, StoreError
 from provider_router.limits import PRUNE_ROWS
 from provider_router.store import History
+from provider_router.store.batch import Batch
 from provider_router.store.connection import Connection
 from provider_router.store.histogram import Histogram
 from provider_router.store.history_schema import HISTORY
@@ -102,7 +103,7 @@ def test_what_was_written_is_found_again_whole(history: History) -> None:
         session="s", stream=True, provider="loft", attempts=(failed, answered), first_delta=0.3, cost=0.25,
         request_body='{"messages": []}', response_body='{"choices": []}', prefix="abc", estimated=True,
     )  # fmt: skip
-    history.record([written], now=NOW + 1000)
+    history.record(Batch([written]), now=NOW + 1000)
     trail = history.trails.get(written.request_id)
     assert trail is not None
     assert (trail.seed, trail.revision, trail.prompt_floor, trail.prefix) == (7, 3, 2, "abc")
@@ -134,23 +135,33 @@ def test_what_was_written_is_found_again_whole(history: History) -> None:
     assert (request,) == history.trails.list(limit=5)
 
 
-@pytest.mark.parametrize("count", [1, 7, 8, 31, 32, 33, 250])
+@pytest.mark.parametrize("count", [1, 3, 4, 17, 63, 64, 250, 341])
 def test_a_batch_of_any_size_is_kept_in_its_order(history: History, count: int) -> None:
-    history.record([line(number) for number in range(count)], now=NOW)
+    history.record(Batch([line(number) for number in range(count)]), now=NOW)
     found = history.trails.list(limit=1000)
     assert [line(number).request_id for number in reversed(range(count))] == [each.request_id for each in found]
     assert {1} == {len(each.attempts) for each in found}
 
 
+def test_an_sqlite_that_takes_999_values_at_a_time_gets_no_more(history: History) -> None:
+    raw = history._connection._raw
+    assert raw is not None
+    raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+    history.record(Batch([line(number, provider=f"desk-{number}") for number in range(341)]), now=NOW)
+    assert 341 == len(history.trails.list(limit=1000)) == history.rollups.overall(0, 2 * NOW).requests
+
+
 def test_requests_are_found_by_whatever_tells_them_apart(history: History) -> None:
     refused = (attempt("desk", "connect"), attempt("loft", started=0.1))
     history.record(
-        [
-            line(0),
-            line(1, attempts=refused, provider="loft"),
-            line(2, failure="auth", attempts=(attempt("desk", "auth"),), model="other"),
-            line(3, session="talk", failure="nobody", provider=None, attempts=()),
-        ],
+        Batch(
+            [
+                line(0),
+                line(1, attempts=refused, provider="loft"),
+                line(2, failure="auth", attempts=(attempt("desk", "auth"),), model="other"),
+                line(3, session="talk", failure="nobody", provider=None, attempts=()),
+            ]
+        ),
         now=NOW,
     )
     assert [4, 3, 2, 1] == ids(history)
@@ -170,7 +181,7 @@ def test_requests_are_found_by_whatever_tells_them_apart(history: History) -> No
 
 
 def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(history: History) -> None:
-    history.record([line(1), line(2, request_id="req_other0000000000000001")], now=NOW)
+    history.record(Batch([line(1), line(2, request_id="req_other0000000000000001")]), now=NOW)
     found = history.trails.get("req_other00")
     assert found is not None
     assert 2 == found.request.number
@@ -179,17 +190,43 @@ def test_the_beginning_of_an_id_is_enough_if_it_is_the_only_one(history: History
 
 
 def test_an_id_that_is_there_already_is_refused_with_its_whole_batch(history: History) -> None:
-    history.record([line(1)], now=NOW)
+    history.record(Batch([line(1)]), now=NOW)
     with pytest.raises(AlreadyExists):
-        history.record([line(2), line(1)], now=NOW)
+        history.record(Batch([line(2), line(1)]), now=NOW)
     assert [1] == ids(history)
     assert 1 == sums(history, overall=True)[Subject(NOW)].requests
+    history.record(Batch([line(2)]), now=NOW)
+    assert 2 == sums(history, overall=True)[Subject(NOW)].requests
+
+
+def test_a_batch_that_could_not_be_kept_can_be_written_again_whole(tmp_path: Path) -> None:
+    batch = Batch([line(1, session="talk", request_body="{}"), line(2)])
+    with History.open(tmp_path / "h.db") as history:
+        with sqlite3.connect(tmp_path / "h.db", isolation_level=None) as other:
+            other.execute("CREATE TRIGGER full BEFORE INSERT ON rollups BEGIN SELECT raise(FAIL, 'no more'); END")
+            with pytest.raises(ConfigError):
+                history.record(batch, now=NOW)
+            other.execute("DROP TRIGGER full")
+        other.close()
+        assert [] == ids(history)
+        batch.add([line(3)])
+        history.record(batch, now=NOW + 1)
+        assert [3, 2, 1] == ids(history)
+        assert [1] == ids(history, session="talk")
+        assert 3 == sums(history, overall=True)[Subject(NOW)].requests
+
+
+def test_sums_to_which_another_process_added_meanwhile_lose_nothing(tmp_path: Path) -> None:
+    with History.open(tmp_path / "h.db") as one, History.open(tmp_path / "h.db") as two:
+        for number, history in enumerate([one, one, two, two, one, two, one]):
+            history.record(Batch([line(number)]), now=NOW)
+        assert 7 == sums(one, overall=True)[Subject(NOW)].requests == sums(one)[Subject(NOW, "desk", "m")].answered
 
 
 def test_a_session_is_used_again_for_half_an_hour_after_its_last_request_and_then_begins_anew(history: History) -> None:
     minutes = 60_000
     for number, at in enumerate((0, 29, 58, 89)):
-        history.record([line(number, session="talk", at=NOW + at * minutes)], now=NOW)
+        history.record(Batch([line(number, session="talk", at=NOW + at * minutes)]), now=NOW)
     second, first = history.sessions.list(limit=9)
     assert ("talk", 3, "talk", 1) == (first.name, first.requests, second.name, second.requests)
     assert first.expires_at == first.last_accessed + timedelta(minutes=30)
@@ -200,14 +237,14 @@ def test_a_session_is_used_again_for_half_an_hour_after_its_last_request_and_the
 def test_processes_share_a_session_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "h.db"
     with History.open(path) as one, History.open(path) as two:
-        one.record([line(1, session="talk")], now=NOW)
-        two.record([line(2, session="talk")], now=NOW)
+        one.record(Batch([line(1, session="talk")]), now=NOW)
+        two.record(Batch([line(2, session="talk")]), now=NOW)
         assert [2] == [session.requests for session in one.sessions.list(limit=9)]
 
 
 def test_plans_that_are_the_same_are_kept_once(history: History, tmp_path: Path) -> None:
-    history.record([line(number) for number in range(5)], now=NOW)
-    history.record([line(9, plan='{"candidates": []}')], now=NOW)
+    history.record(Batch([line(number) for number in range(5)]), now=NOW)
+    history.record(Batch([line(9, plan='{"candidates": []}')]), now=NOW)
     with sqlite3.connect(tmp_path / "router.history.db") as raw:
         assert [(2,)] == raw.execute("SELECT count(*) FROM plans").fetchall()
     raw.close()
@@ -220,8 +257,8 @@ def test_the_sums_of_an_hour_tell_of_everything_and_of_each_model_at_each_provid
         [line(2, failure="auth", attempts=(attempt("desk", "auth"),)), line(3, at=NOW + HOUR, first_delta=0.2)],
     ]
     for batch in batches:
-        history.record(batch, now=NOW)
-    history.record([], now=NOW, lost=4)
+        history.record(Batch(batch), now=NOW)
+    history.record(Batch(), now=NOW, lost=4)
     whole = sums(history, overall=True)[Subject(NOW)]
     assert (3, 2, 1, 4, 10, 25, 0.5) == (
         whole.requests,
@@ -255,10 +292,10 @@ def test_the_sums_are_the_same_however_the_requests_came_in_batches(
             for number, (good, who, took) in enumerate(each for batch in batches for each in batch)
         ]
         with one, other:
-            one.record(lines, now=NOW)
+            one.record(Batch(lines), now=NOW)
             left = iter(lines)
             for batch in batches:
-                other.record([next(left) for _ in batch], now=NOW)
+                other.record(Batch([next(left) for _ in batch]), now=NOW)
             assert sums(one) == sums(other)
             assert len(lines) == sums(one, overall=True).get(Subject(NOW), Tally()).requests
 
@@ -296,7 +333,7 @@ LINES = st.fixed_dictionaries(
 def test_whatever_is_unknown_of_some_requests_of_a_batch_the_others_keep_what_is_known(batch: list[Any]) -> None:
     lines = [line(number, **fields) for number, fields in enumerate(batch)]
     with TemporaryDirectory() as folder, History.open(Path(folder) / "h.db") as history:
-        history.record(lines, now=NOW)
+        history.record(Batch(lines), now=NOW)
         found = history.trails.list(Filter(after=0), limit=100)
     names = (
         "session",
@@ -330,8 +367,8 @@ def test_whatever_is_unknown_of_some_requests_of_a_batch_the_others_keep_what_is
 
 def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, tmp_path: Path) -> None:
     many = PRUNE_ROWS + 10
-    history.record([line(n, session="old", request_body="{}") for n in range(many)], now=NOW)
-    history.record([line(many, session="new", at=NOW + 5 * HOUR)], now=NOW + 5 * HOUR)
+    history.record(Batch([line(n, session="old", request_body="{}") for n in range(many)]), now=NOW)
+    history.record(Batch([line(many, session="new", at=NOW + 5 * HOUR)]), now=NOW + 5 * HOUR)
     before = NOW + HOUR
     assert [PRUNE_ROWS, 10, 0] == [history.retention.step(before=before, now=NOW) for _ in range(3)]
     assert [many + 1] == ids(history)
@@ -343,9 +380,9 @@ def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, 
 
 
 def test_numbers_are_never_given_twice(history: History) -> None:
-    history.record([line(1), line(2)], now=NOW)
+    history.record(Batch([line(1), line(2)]), now=NOW)
     history.retention.step(before=NOW + 1, now=NOW)
-    history.record([line(3)], now=NOW)
+    history.record(Batch([line(3)]), now=NOW)
     assert [3] == ids(history)
 
 
@@ -353,7 +390,7 @@ def test_a_file_that_is_too_large_gives_its_oldest_for_the_newest_and_grows_no_m
     bound = 400_000
     sizes = []
     for batch in range(12):
-        history.record([line(batch * 200 + number) for number in range(200)], now=NOW)
+        history.record(Batch([line(batch * 200 + number) for number in range(200)]), now=NOW)
         while history.retention.step(before=0, max_bytes=bound, now=NOW):
             pass
         sizes.append(history.size)
@@ -363,7 +400,7 @@ def test_a_file_that_is_too_large_gives_its_oldest_for_the_newest_and_grows_no_m
 
 
 def test_sessions_of_which_nothing_is_left_go_and_old_sums_too(history: History) -> None:
-    history.record([line(1, session="old")], now=NOW)
+    history.record(Batch([line(1, session="old")]), now=NOW)
     late = NOW + 500 * 24 * HOUR
     while history.retention.step(before=late, now=late):
         pass
@@ -375,6 +412,7 @@ OPEN = """
 import sys
 from pathlib import Path
 from provider_router.store import History
+from provider_router.store.batch import Batch
 print("ready", flush=True)
 sys.stdin.readline()
 with History.open(Path(sys.argv[1])) as history:
@@ -400,7 +438,7 @@ def test_a_history_of_the_first_schema_is_brought_up_by_several_processes_at_onc
         assert "ready\n" == program.stdout.readline()
     assert ["p\n"] * 3 == [program.communicate("go\n", timeout=60)[0] for program in programs]
     with History.open(path) as history:
-        history.record([line(1)], now=NOW)
+        history.record(Batch([line(1)]), now=NOW)
         assert [1] == ids(history)
     assert 1 == len(list(tmp_path.glob("*before-m002*")))
 
@@ -419,7 +457,7 @@ def test_a_disk_that_is_full_keeps_nothing_of_a_batch_and_all_that_was_before(tm
         written = 0
         with pytest.raises(StoreError, match="is full"):
             for batch in range(100):
-                history.record([line(batch * 50 + number) for number in range(50)], now=NOW)
+                history.record(Batch([line(batch * 50 + number) for number in range(50)]), now=NOW)
                 written += 50
         assert written == len(ids(history, limit=5000))
     with sqlite3.connect(path) as raw:

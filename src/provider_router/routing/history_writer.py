@@ -23,6 +23,7 @@ from provider_router.routing.plan import Plan
 from provider_router.routing.recording import Entry, Mask, Recordable, Scribe, entry_of
 from provider_router.routing.snapshot import HistorySettings, Recording
 from provider_router.store import History
+from provider_router.store.batch import Batch
 from provider_router.store.requests import RequestLine
 
 log: Final = logging.getLogger("provider_router")
@@ -66,7 +67,7 @@ class HistoryWriter:
         self._open = open
         self._queue: deque[Entry] = deque()
         self._scribe = Scribe()
-        self._held: list[RequestLine] = []  # worked out, and not written yet
+        self._held = Batch()  # worked out, and not written yet
         self._held_since = 0.0
         self._history: History | None = None
         self._roused = False
@@ -126,7 +127,7 @@ class HistoryWriter:
         queue.append(entry)
         if not self._roused:
             self._rouse()
-        elif len(queue) == numbers.FLUSH_ROWS:
+        elif len(queue) == numbers.ROWS_AT_ONCE:
             self._many.set()
 
     @property
@@ -166,9 +167,6 @@ class HistoryWriter:
         while not self._closed:
             self._wake.wait(0.0 if self._pruning else self._every)
             self._wake.clear()
-            if self._roused and len(self._queue) < numbers.FLUSH_ROWS:
-                self._many.wait(numbers.FLUSH_SECONDS)
-            self._many.clear()
             self._roused = False
             self._turn()
         self._turn()
@@ -183,6 +181,9 @@ class HistoryWriter:
             while self._held or self._queue:
                 self._work_out()
                 self._write()
+                if self._queue and not self._closed:  # there are other things to be done as well
+                    self._wake.set()
+                    break
             if self._lost > self._told:
                 self._write()
             if self._share_health and (self.notes.waiting or self._clock() >= self._exchange_at or self._closed):
@@ -212,16 +213,37 @@ class HistoryWriter:
         self._troubled_at[trouble] = now
 
     def _work_out(self) -> None:
-        """Bring what waits into the form in which it is kept; less than a batch at a time."""
+        """Bring what comes into the form in which it is kept, until it is time to write it."""
         if not self._held:
             self._held_since = self._clock()
-        while self._queue and len(self._held) < numbers.FLUSH_ROWS:
-            entry = self._queue.popleft()
-            try:
-                self._held.append(self._scribe.line(entry))
-            except Exception:
-                self._dropped += 1
-                log.exception("the request %s is not recorded", entry.request_id)
+        until = time.monotonic() + numbers.FLUSH_SECONDS
+        while len(self._held) < numbers.FLUSH_ROWS:
+            self._rest(until)
+            lines: list[RequestLine] = []
+            while self._queue and len(lines) < numbers.ROWS_AT_ONCE:
+                entry = self._queue.popleft()
+                try:
+                    lines.append(self._scribe.line(entry))
+                except Exception:
+                    self._dropped += 1
+                    log.exception("the request %s is not recorded", entry.request_id)
+            if not lines:
+                break
+            self._held.add(lines)
+
+    def _rest(self, until: float) -> None:
+        """Wait for some more, not beyond this moment.
+
+        Who wants Python's lock gets it from a thread that works on only after 5 ms, and the event loop cannot wait for
+        so long. While this thread rests, nobody waits for it.
+        """
+        self._many.clear()
+        if self._closed or len(self._queue) >= numbers.HURRY_ROWS:
+            return
+        if len(self._queue) < numbers.ROWS_AT_ONCE:
+            self._many.wait(max(0.0, until - time.monotonic()))
+        else:
+            time.sleep(numbers.REST)
 
     def _write(self) -> None:
         untold = self._lost - self._told
@@ -230,16 +252,16 @@ class HistoryWriter:
             history.record(self._held, now=self._now(), lost=untold)
             self._written += len(self._held)
             self._told += untold
-            self._held.clear()
+            self._held = Batch()
         except ConfigError:  # one of them is nothing that can be kept, such as half a character in a name
-            while self._held:
+            while lines := self._held.lines:
                 try:
-                    history.record(self._held[:1], now=self._now())
+                    history.record(Batch(lines[:1]), now=self._now())
                     self._written += 1
                 except ConfigError as error:
                     self._dropped += 1
-                    log.warning("the request %s is not recorded: %s", self._held[0].request_id, error)
-                del self._held[0]
+                    log.warning("the request %s is not recorded: %s", lines[0].request_id, error)
+                self._held = Batch(lines[1:])
 
     def _prune(self, history: History) -> None:
         now = self._now()
@@ -262,7 +284,7 @@ class HistoryWriter:
     def _forget(self, count: int) -> None:
         if count:
             self._dropped += count
-            self._held.clear()
+            self._held = Batch()
 
     def _close_file(self) -> None:
         history, self._history = self._history, None

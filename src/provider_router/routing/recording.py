@@ -52,8 +52,8 @@ class Entry(NamedTuple):
     at: float  # seconds since 1970
     duration: float
     session: str | None
-    request: ChatRequest
-    answer: Answer
+    request: ChatRequest | None  # where its first message is to be kept
+    answer: Answer  # where there is no usage, or it is to be kept itself
     usage: Any
     plan: Plan
     attempts: Sequence[Attempt]
@@ -96,6 +96,9 @@ def entry_of(
     if bodies != "off" and (bodies == "all" or failure is not None or len(attempts) > 1):
         kept = _bodies(driver.request, answer)
         wanted = masks(machine.plan)
+    usage, finish = None, machine.finish_reason
+    if isinstance(answer, ChatResponse):
+        usage, finish = answer._usage or answer.raw.get("usage"), _finish(answer)
     passed = duration = now - machine.begun
     if failure is None and attempts:  # a stream may be closed long after its end
         duration = attempts[-1].started + attempts[-1].duration
@@ -104,13 +107,14 @@ def entry_of(
         wall - passed,
         duration,
         session,
-        driver.request,
-        answer,
-        (answer._usage or answer.raw.get("usage")) if isinstance(answer, ChatResponse) else None,
+        # What is not asked for is let go now: what 500 entries hold, Python's garbage collector looks through.
+        driver.request if kept is not None and session is not None else None,
+        answer if kept is not None or type(usage) is not dict or not usage else None,
+        usage,
         machine.plan,
         attempts,
         machine.policy.stream,
-        machine.finish_reason,
+        finish,
         machine.committed,
         failure,
         error,
@@ -149,6 +153,14 @@ def _bodies(request: ChatRequest, answer: Answer) -> tuple[bytes | None, bytes |
     return asked, json.dumps(whole, default=str).encode() if isinstance(whole, Mapping) else None
 
 
+def _finish(answer: ChatResponse) -> str | None:
+    try:
+        reason = answer.raw["choices"][0]["finish_reason"]
+    except (LookupError, TypeError):
+        return None
+    return reason if type(reason) is str else None
+
+
 # In the thread
 
 
@@ -157,6 +169,8 @@ class Scribe:
 
     def __init__(self) -> None:
         self._texts: dict[Any, tuple[str, str]] = {}
+        # By the identity of their candidates, which a route shares between its requests; these are kept with it.
+        self._shared: dict[Any, tuple[Sequence[Candidate], tuple[str, str]]] = {}
         self._snapshot: Snapshot | None = None  # from which their plans were made
 
     def line(self, entry: Entry) -> RequestLine:
@@ -205,7 +219,7 @@ class Scribe:
             entry.request_id,
             int(entry.at * 1000),
             entry.session,
-            "" if entry.session is None or entry.bodies is None else _first_user_message(entry),
+            "" if entry.request is None else _first_user_message(entry.request, entry.masks),
             path,
             needs.model or "",
             entry.stream,
@@ -220,7 +234,7 @@ class Scribe:
             completion,
             estimated,
             cost,
-            _finish(entry),
+            entry.finish,
             error,
             entry.duration,
             first_delta,
@@ -234,22 +248,22 @@ class Scribe:
         if plan.snapshot is not self._snapshot:
             self._snapshot = plan.snapshot
             self._texts.clear()
+            self._shared.clear()
         # Who is left out follows from these, and may be thousands.
         needs, candidates = plan.needs, plan.candidates
-        key = (
-            needs.model,
-            needs.provider,
-            needs.fallback,
-            needs.zone,
-            needs.capabilities,
-            tuple(map(_STEP, candidates[:_STEPS_KEPT])),
-            len(candidates),
-        )
+        asked = needs.model, needs.provider, needs.fallback, needs.zone, needs.capabilities
+        shared = self._shared.get((id(candidates), asked))
+        if shared is not None:
+            return shared[1]
+        key = asked, tuple(map(_STEP, candidates[:_STEPS_KEPT])), len(candidates)
         known = self._texts.get(key)
         if known is None:
             if len(self._texts) >= _TEXTS_KNOWN:
                 self._texts.clear()
             known = self._texts[key] = _plan_text(plan), _path(plan)
+        if len(self._shared) >= _TEXTS_KNOWN:
+            self._shared.clear()
+        self._shared[id(candidates), asked] = candidates, known
         return known
 
     def _bodies(self, entry: Entry) -> tuple[str | None, str | None]:
@@ -318,17 +332,6 @@ def _tokens(entry: Entry) -> tuple[int | None, int | None, bool]:
     return max(1, entry.plan.needs.prompt_floor * _FLOOR_FACTOR), made, True
 
 
-def _finish(entry: Entry) -> str | None:
-    answer = entry.answer
-    if not isinstance(answer, ChatResponse):
-        return entry.finish
-    try:
-        reason = answer.raw["choices"][0]["finish_reason"]
-    except (LookupError, TypeError):
-        return None
-    return reason if type(reason) is str else None
-
-
 def _path(plan: Plan) -> str:
     capabilities = plan.needs.capabilities
     if Capability.EMBEDDINGS in capabilities:
@@ -336,7 +339,7 @@ def _path(plan: Plan) -> str:
     return "/v1/completions" if Capability.COMPLETION in capabilities else "/v1/chat/completions"
 
 
-def _first_user_message(entry: Entry) -> str:
+def _first_user_message(request: ChatRequest, masks: Sequence[Mask]) -> str:
     """How a session begins, where bodies are kept."""
-    texts = (content_text(m.get("content")) for m in entry.request.messages if m.get("role") == "user")
-    return masked_text(next(texts, "")[:_ERROR_LETTERS], entry.masks)[:200]
+    texts = (content_text(m.get("content")) for m in request.messages if m.get("role") == "user")
+    return masked_text(next(texts, "")[:_ERROR_LETTERS], masks)[:200]

@@ -22,8 +22,8 @@ Cell: TypeAlias = str | int | float | bytes | None
 
 log = logging.getLogger("provider_router")
 
-# Rows in one statement. Few forms, so that each stays prepared; SQLite of old takes 999 values at most.
-_TOGETHER: Final = (32, 8, 1)
+# Rows in one statement. Few forms, so that each stays prepared; SQLite before 3.32 takes 999 values at most.
+_TOGETHER: Final = (256, 64, 16, 4, 1)
 _CHECKPOINT_PAGES: Final = 4000  # of 4 KiB in the write-ahead log until they go into the file
 
 # SQLite forbids a forked child even to close what its parent opened: it is kept here until the child ends.
@@ -92,25 +92,27 @@ class Connection:
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names are the program's own
         return self._execute(sql, tuple(row.values())).lastrowid or 0
 
-    def insert_many(self, table: str, columns: Sequence[str], cells: list[Cell]) -> None:
+    def insert_many(self, table: str, columns: Sequence[str], cells: list[Cell], *, conflict: str = "") -> None:
         """Add rows, many with one statement: that costs a third less, and SQLite works on them without Python's lock.
 
         Args:
             table: where to. A column in which there may be None has no default.
             columns: their names; in the first there is never None.
-            cells: one row's values after the other's; used up.
+            cells: one row's values after the other's.
+            conflict: what SQL says of a row that is there already.
         """
+        cells = cells.copy()
         # Handing over None costs several times what a number does: a column that has nothing else is left out.
         rows = len(cells) // len(columns)
         for place in range(len(columns) - 1, 0, -1):
             if cells[place :: len(columns)].count(None) == rows:
                 del cells[place :: len(columns)]
                 columns = (*columns[:place], *columns[place + 1 :])
-        at = 0
+        at, most = 0, self._usable().getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         for together in _TOGETHER:
             width = together * len(columns)
-            while len(cells) - at >= width:
-                self._execute(_inserting(table, tuple(columns), together), cells[at : at + width])
+            while width <= most and len(cells) - at >= width:
+                self._execute(_inserting(table, tuple(columns), together, conflict), cells[at : at + width])
                 at += width
 
     def update(self, table: str, row: Mapping[str, Cell], *, key: Sequence[str]) -> int:
@@ -314,9 +316,9 @@ def enable_wal(raw: sqlite3.Connection, path: Path, *, timeout: float) -> None:
 
 
 @lru_cache(maxsize=256)
-def _inserting(table: str, columns: tuple[str, ...], together: int) -> str:
-    one = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * together)}"  # noqa: S608 - our names
+def _inserting(table: str, columns: tuple[str, ...], together: int, conflict: str) -> str:
+    rows = ", ".join([f"({', '.join('?' * len(columns))})"] * together)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {rows} {conflict}"  # noqa: S608 - our names
 
 
 def _all_equal(columns: Iterator[str] | Sequence[str] | Mapping[str, Cell]) -> str:

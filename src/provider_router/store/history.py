@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from provider_router.errors import StoreError
 from provider_router.store import file
+from provider_router.store.batch import Batch
 from provider_router.store.connection import Connection
 from provider_router.store.fileless import MemoryFile
 from provider_router.store.health_notes import HealthNotes
 from provider_router.store.history_schema import HISTORY
-from provider_router.store.requests import RequestLine, Requests
 from provider_router.store.retention import Retention
 from provider_router.store.rollups import HOUR, Rollups, Subject, Tally
 from provider_router.store.sessions import Sessions
@@ -35,7 +34,6 @@ class History:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._requests = Requests(connection)
         self.notes = HealthNotes(connection)
         self.trails = Trails(connection)
         self.sessions = Sessions(connection)
@@ -61,23 +59,22 @@ class History:
             connection.rows(f"PRAGMA max_page_count = {max_bytes // each}")
         return cls(connection)
 
-    def record(self, lines: Sequence[RequestLine], *, now: int, lost: int = 0) -> None:
+    def record(self, batch: Batch, *, now: int, lost: int = 0) -> None:
         """Write requests, and the sums of their hours, in one transaction.
 
         Args:
-            lines: what is to be written.
+            batch: what is to be written.
             now: milliseconds since 1970.
             lost: how many more there were that could not be recorded.
 
         Raises:
             StoreError: the file cannot be written now; nothing of it was kept.
         """
-        tallies = _tallied(lines)
-        if lost:
-            tallies.setdefault(Subject(now - now % HOUR), Tally()).lost += lost
         with self._connection.atomic():
-            self._requests.add(lines, self.sessions.reuse(lines), now=now)
-            self.rollups.add(tallies)
+            batch.cells.write(self._connection, self.sessions.reuse(batch.lines), now=now)
+            self.rollups.add(batch.tallies)
+            if lost:
+                self.rollups.add({Subject(now - now % HOUR): Tally(lost=lost)})
 
     @property
     def empty(self) -> bool:
@@ -119,52 +116,3 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _tallied(lines: Sequence[RequestLine]) -> dict[Subject, Tally]:
-    """The sums of these requests."""
-    found: dict[tuple[int, str, str], Tally] = {}
-    hour = until = 0
-    whole = Tally()
-    for line in lines:
-        at, attempts, failure = line.at, line.attempts, line.failure
-        if not hour <= at < until:
-            hour = at - at % HOUR
-            until = hour + HOUR
-            whole = found.setdefault((hour, "", ""), Tally())
-        answered = failure is None
-        whole.requests += 1
-        if failure is None:
-            whole.answered += 1
-            whole.latency.add(line.duration)
-            whole.absorbed += len(attempts) > 1
-        else:
-            whole.failures[failure] = whole.failures.get(failure, 0) + 1
-        if line.first_delta is not None:
-            whole.first_delta.add(line.first_delta)
-        for attempt in attempts:
-            key = hour, attempt.provider, attempt.asked
-            part = found.get(key)
-            if part is None:
-                part = found[key] = Tally()
-            part.requests += 1
-            if attempt.failure is None:
-                part.answered += 1
-                part.latency.add(attempt.duration)
-            else:
-                part.failures[attempt.failure] = part.failures.get(attempt.failure, 0) + 1
-                part.absorbed += answered
-            if attempt.first_delta is not None:
-                part.first_delta.add(attempt.first_delta)
-            if attempt.completion_tokens is not None or attempt.prompt_tokens is not None:
-                prompt, completion = attempt.prompt_tokens or 0, attempt.completion_tokens or 0
-                cost = attempt.cost or 0.0
-                part.prompt_tokens += prompt
-                part.completion_tokens += completion
-                part.estimated += attempt.estimated
-                part.cost += cost
-                whole.prompt_tokens += prompt
-                whole.completion_tokens += completion
-                whole.estimated += attempt.estimated
-                whole.cost += cost
-    return {Subject(*key): tally for key, tally in found.items()}

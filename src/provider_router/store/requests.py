@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from provider_router.store.connection import Cell, Connection
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PLANS_KNOWN: Final = 1000  # texts in memory
 
 
 class AttemptLine(NamedTuple):
@@ -121,6 +120,7 @@ _ATTEMPTS: Final = (
     "estimated",
     "cost",
 )
+_BODIES: Final = ("request_id", "request", "response")
 
 
 def moment(milliseconds: int) -> datetime:
@@ -133,34 +133,30 @@ def milliseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
-class Requests:
-    """Requests with their answers and attempts, in the order in which they were written."""
+class RequestCells:
+    """Requests in the form of their tables, without what is known in the transaction only: numbers and sessions."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._plans: dict[str, int] = {}  # ids by text
+        self._sessions: list[str | None] = []  # names
+        self._requests: list[Cell] = []
+        self._responses: list[Cell] = []
+        # Attempts; those that failed apart, since in the others most of the columns have nothing but None.
+        self._answered: list[Cell] = []
+        self._answered_of: list[int] = []
+        self._failed: list[Cell] = []
+        self._failed_of: list[int] = []
+        self._bodies: list[Cell] = []
+        self._bodies_of: list[int] = []
 
-    def add(self, lines: Sequence[RequestLine], sessions: Mapping[str, str], *, now: int) -> None:
-        """Write requests; the caller holds the transaction.
-
-        Args:
-            lines: what is to be written.
-            sessions: the id of each session by its name.
-            now: milliseconds since 1970.
-        """
-        # Of what was ever written: a number is never given twice, not even after everything was cleared.
-        [(newest,)] = self._connection.rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'requests'")
-        requests: list[Cell] = []
-        responses: list[Cell] = []
-        answered: list[Cell] = []  # attempts; apart, since in these most of the columns have nothing but None
-        failed: list[Cell] = []
-        bodies: list[Cell] = []
-        plans: dict[int, str] = {}
-        for number, line in enumerate(lines, newest + 1):
+    def add(self, lines: Sequence[RequestLine]) -> None:
+        """Bring some more into this form."""
+        requests, responses, plans = self._requests, self._responses, self._plans
+        for place, line in enumerate(lines, len(self._sessions)):
             (
                 request_id,
                 at,
-                name,
+                session,
                 _,
                 path,
                 model,
@@ -184,28 +180,28 @@ class Requests:
                 request_body,
                 response_body,
             ) = line
-            session = None if name is None else sessions[name]
+            self._sessions.append(session)
             requests += (
-                number,
-                session,
+                0,
+                None,
                 request_id,
                 at,
                 path,
                 model,
                 1 if stream else 0,  # SQLite's door takes four times as long over a bool
-                now,
+                0,
                 provider,
                 failure,
-                self._plan(plan, plans),
+                plans.get(plan) or self._plan(plan),
                 seed,
                 revision,
                 prompt_floor,
                 prefix,
             )
             responses += (
-                number,
-                number,
-                session,
+                0,
+                0,
+                None,
                 "res" + request_id[3:],
                 at,
                 completion,
@@ -214,38 +210,61 @@ class Requests:
                 finish_reason,
                 error,
                 int(duration * 1000 + 0.5),
-                now,
+                0,
                 1 if estimated else 0,
                 cost,
                 None if first_delta is None else int(first_delta * 1000 + 0.5),
             )
-            for place, attempt in enumerate(tried, 1):
-                attempts = answered if attempt.failure is None else failed
-                attempts += _cells(number, place, attempt)
+            for number, attempt in enumerate(tried, 1):
+                if attempt.failure is None:
+                    self._answered += _cells(number, attempt)
+                    self._answered_of.append(place)
+                else:
+                    self._failed += _cells(number, attempt)
+                    self._failed_of.append(place)
             if request_body is not None or response_body is not None:
-                bodies += (number, request_body, response_body)
-        for key, text in plans.items():
-            self._connection.change(_PLAN, (key, text, now))
-        insert = self._connection.insert_many
-        insert("requests", _REQUESTS, requests)
-        insert("responses", _RESPONSES, responses)
-        insert("attempts", _ATTEMPTS, answered)
-        insert("attempts", _ATTEMPTS, failed)
-        insert("bodies", ("request_id", "request", "response"), bodies)
+                self._bodies += (0, request_body, response_body)
+                self._bodies_of.append(place)
 
-    def _plan(self, text: str, used: dict[int, str]) -> int:
+    def _plan(self, text: str) -> int:
         """The id of a plan: the same wherever its text is."""
-        key = self._plans.get(text)
-        if key is None:
-            if len(self._plans) >= _PLANS_KNOWN:
-                self._plans.clear()
-            key = int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), signed=True)
-            self._plans[text] = key
-        used[key] = text
+        key = int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), signed=True)
+        self._plans[text] = key
         return key
 
+    def write(self, connection: Connection, sessions: Mapping[str, str], *, now: int) -> None:
+        """Write them; the caller holds the transaction. May be done again if it is not kept.
 
-def _cells(request: int, place: int, attempt: AttemptLine) -> tuple[Cell, ...]:
+        Args:
+            connection: where to.
+            sessions: the id of each session by its name.
+            now: milliseconds since 1970.
+        """
+        # Of what was ever written: a number is never given twice, not even after everything was cleared.
+        [(newest,)] = connection.rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'requests'")
+        count = len(self._sessions)
+        numbers = range(newest + 1, newest + 1 + count)
+        own = [None if name is None else sessions[name] for name in self._sessions]
+        _fill(_REQUESTS, self._requests, id=numbers, session_id=own, created_at=[now] * count)
+        _fill(_RESPONSES, self._responses, id=numbers, request_id=numbers, session_id=own, created_at=[now] * count)
+        _fill(_ATTEMPTS, self._answered, request_id=[numbers[place] for place in self._answered_of])
+        _fill(_ATTEMPTS, self._failed, request_id=[numbers[place] for place in self._failed_of])
+        _fill(_BODIES, self._bodies, request_id=[numbers[place] for place in self._bodies_of])
+        plans: list[Cell] = [cell for text, key in self._plans.items() for cell in (key, text, now)]
+        connection.insert_many("plans", ("id", "plan", "used_at"), plans, conflict=_USED_AGAIN)
+        connection.insert_many("requests", _REQUESTS, self._requests)
+        connection.insert_many("responses", _RESPONSES, self._responses)
+        connection.insert_many("attempts", _ATTEMPTS, self._answered)
+        connection.insert_many("attempts", _ATTEMPTS, self._failed)
+        connection.insert_many("bodies", _BODIES, self._bodies)
+
+
+def _fill(columns: Sequence[str], cells: list[Cell], **values: Sequence[Cell]) -> None:
+    for column, value in values.items():
+        cells[columns.index(column) :: len(columns)] = value
+
+
+def _cells(number: int, attempt: AttemptLine) -> tuple[Cell, ...]:
     (
         provider,
         _,
@@ -263,8 +282,8 @@ def _cells(request: int, place: int, attempt: AttemptLine) -> tuple[Cell, ...]:
         cost,
     ) = attempt
     return (
-        request,
-        place,
+        0,
+        number,
         provider,
         model,
         failure,
@@ -281,7 +300,7 @@ def _cells(request: int, place: int, attempt: AttemptLine) -> tuple[Cell, ...]:
     )
 
 
-_PLAN: Final = (
-    "INSERT INTO plans (id, plan, used_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
-    "SET used_at = excluded.used_at WHERE used_at < excluded.used_at - 3600000"  # once an hour is often enough
+_USED_AGAIN: Final = (
+    "ON CONFLICT (id) DO UPDATE SET used_at = excluded.used_at "
+    "WHERE used_at < excluded.used_at - 3600000"  # once an hour is often enough
 )

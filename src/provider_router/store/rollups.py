@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from attrs import define, field
 
-from provider_router.store.connection import Connection
+from provider_router.store.connection import Cell, Connection
 from provider_router.store.histogram import Histogram
 
 _Key = TypeVar("_Key")
 
 HOUR: Final = 3_600_000  # milliseconds
+_WRITTEN_KNOWN: Final = 1000  # rows in memory
 
 
 class Subject(NamedTuple):
@@ -57,7 +58,7 @@ class Tally:
     first_delta: Histogram = field(factory=Histogram)
 
     @classmethod
-    def read(cls, rows: Sequence[sqlite3.Row]) -> Tally:
+    def read(cls, rows: Sequence[Sequence[Any]]) -> Tally:
         """The sums of all these rows together."""
         *sums, failures, latency, first_delta = islice(zip(*rows, strict=True), len(Subject._fields), None)
         known: dict[str, Any] = dict(zip(_SUMS, map(sum, sums), strict=True))
@@ -92,8 +93,10 @@ _SUMS: Final = (
 )
 _COLUMNS: Final = ("hour", "provider", "model", *_SUMS, "failures", "latency", "first_delta")
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM rollups"  # noqa: S608 - our names
-_ONE: Final = f"{_SELECT} WHERE hour = ? AND provider = ? AND model = ?"
-_REPLACE: Final = f"REPLACE INTO rollups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_KEYS: Final = ("provider", "model", "hour")
+_REPLACED: Final = f"""ON CONFLICT ({", ".join(_KEYS)}) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEYS)}"""
+_AT_ONCE: Final = 64  # subjects, as parameters of one question
 
 
 class Rollups:
@@ -101,17 +104,40 @@ class Rollups:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        # As this connection wrote them last: reading a row costs more than seeing that it is still the same.
+        self._written: dict[tuple[int, str, str], tuple[tuple[Any, ...], Tally]] = {}
 
-    def add(self, tallies: Mapping[Subject, Tally]) -> None:
+    def add(self, tallies: Mapping[tuple[int, str, str], Tally]) -> None:
         """Join sums to those that are there; the caller holds the transaction."""
+        if len(self._written) > _WRITTEN_KNOWN:
+            self._written.clear()
+        there = {tuple(row[: len(Subject._fields)]): tuple(row) for row in self._of(list(tallies))}
+        cells: list[Cell] = []
         for subject, tally in tallies.items():
-            if row := self._connection.row(_ONE, subject):
-                tally.join(Tally.read([row]))
-            sums = [getattr(tally, name) for name in _SUMS]
-            failures = json.dumps(tally.failures, separators=(",", ":"))
-            self._connection.change(
-                _REPLACE, (*subject, *sums, failures, tally.latency.blob(), tally.first_delta.blob())
+            row = there.get(subject)
+            known, joined = self._written.pop(subject, (None, Tally()))
+            if row is None:
+                joined = Tally()
+            elif row != known:
+                joined = Tally.read([row])
+            joined.join(tally)
+            sums = [getattr(joined, name) for name in _SUMS]
+            failures = json.dumps(joined.failures, separators=(",", ":"))
+            written = (*subject, *sums, failures, joined.latency.blob(), joined.first_delta.blob())
+            self._written[subject] = written, joined
+            cells += written
+        self._connection.insert_many("rollups", _COLUMNS, cells, conflict=_REPLACED)
+
+    def _of(self, subjects: Sequence[tuple[int, str, str]]) -> Iterator[sqlite3.Row]:
+        for first in range(0, len(subjects), _AT_ONCE):
+            some = subjects[first : first + _AT_ONCE]
+            # SQLite would read the whole table for `(hour, provider, model) IN (VALUES ...)`.
+            sql = (
+                f"WITH asked AS (VALUES {', '.join(['(?, ?, ?)'] * len(some))}) "  # noqa: S608 - our names
+                f"SELECT {', '.join(_COLUMNS)} FROM asked CROSS JOIN rollups "
+                "ON hour = column1 AND provider = column2 AND model = column3"
             )
+            yield from self._connection.rows(sql, [cell for subject in some for cell in subject])
 
     def overall(self, since: int, until: int) -> Tally:
         """The sums of everything in the hours that begin in a span of milliseconds since 1970 (its end left out)."""
