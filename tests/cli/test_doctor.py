@@ -158,7 +158,7 @@ async def test_silent_providers_are_told_as_such_and_those_whose_turn_never_came
 def test_secrets_that_hang_are_not_waited_for_one_after_the_other(admin: Admin) -> None:
     with closing(admin):
         for number in range(5):
-            config = {"baseURL": "http://localhost:9/v1", "apiKey": f"cmd:sleep 0.{5 + number}"}
+            config = {"baseURL": "http://localhost:9/v1", "apiKey": f"cmd:sleep 1.{5 + number}"}
             admin.providers.add(f"p{number}", type="openai-compatible", config=config)
     found = anyio.run(partial(doctor.examine, patience=0.1, ask=False))
     hung = [one for one in found if one.check == "secrets" and "it was not there in time" in one.what]
