@@ -239,8 +239,8 @@ def test_a_check_is_answered_beside_a_silent_backend_unless_the_fault_says_other
     def answered(name: str) -> bool:
         with FAULTS[name].backend() as backend:
             try:
-                url, patience = f"{backend.base_url}/models", 10.0 if name == "silent" else 0.2
-                return httpx.get(url, trust_env=False, verify=False, timeout=patience).is_success
+                url, limit = f"{backend.base_url}/models", 10.0 if name == "silent" else 0.2
+                return httpx.get(url, trust_env=False, verify=False, timeout=limit).is_success
             except httpx.TransportError:
                 return False
 

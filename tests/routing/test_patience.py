@@ -5,14 +5,15 @@ All times are a hundredth of what they stand for: a model that needs 90 s to its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
 
 from provider_router import AsyncRouter, Router
-from provider_router.backends import CHAT, MODELS, Backend, Reply, answers, silent, slow
+from provider_router.backends import CHAT, MODELS, Backend, Reply, Request, Step, answers, silent, slow
 from provider_router.limits import CHECK_SILENCE, DEFAULT_LIMITS, FIRST_TOKEN_LOCAL
 from provider_router.plugin import Limits, OpenAICompatibleProvider
 
@@ -51,9 +52,18 @@ TYPES = pytest.mark.parametrize("cls", [Local, Unchecked])
 
 
 @contextmanager
-def pair(cls: type[OpenAICompatibleProvider], reply: Reply) -> Iterator[tuple[list[Any], Backend, Backend]]:
-    """A slow one, and somebody else who would answer at once."""
-    with Backend(reply) as late, Backend(answers("from elsewhere")) as other:
+def pair(
+    cls: type[OpenAICompatibleProvider], reply: Reply, *, checked: bool = False
+) -> Iterator[tuple[list[Any], Backend, Backend]]:
+    """A slow one, and somebody else who would answer at once; where it is `checked`, it is so before it answers."""
+    asked = threading.Event()
+
+    def listing(request: Request) -> Iterable[Step]:
+        asked.set()
+        return late.listing(request)
+
+    with Backend(slow(reply, by=asked) if checked else reply) as late, Backend(answers("from elsewhere")) as other:
+        late.script(listing, path=MODELS)
         yield [cls("slow", base_url=late.base_url), cls("other", base_url=other.base_url)], late, other
 
 
@@ -63,7 +73,7 @@ def paths(backend: Backend) -> list[str]:
 
 @TYPES
 async def test_a_stream_gets_ninety_seconds_to_its_first_byte(cls: type[OpenAICompatibleProvider]) -> None:
-    with pair(cls, slow(answers(STORY), by=0.9)) as (providers, late, other):
+    with pair(cls, slow(answers(STORY), by=0.9), checked=cls.free_check) as (providers, late, other):
         async with AsyncRouter(providers=providers) as router, router.stream("hi", model="m") as stream:
             assert "".join([chunk.text async for chunk in stream]) == STORY
         assert [(attempt.provider, attempt.failure) for attempt in stream.attempts] == [("slow", None)]
@@ -75,7 +85,7 @@ async def test_a_stream_gets_ninety_seconds_to_its_first_byte(cls: type[OpenAICo
 
 @TYPES
 async def test_a_plain_call_gets_a_hundred_and_fifty_seconds(cls: type[OpenAICompatibleProvider]) -> None:
-    with pair(cls, slow(answers(STORY), by=1.5)) as (providers, late, other):
+    with pair(cls, slow(answers(STORY), by=1.5), checked=cls.free_check) as (providers, late, other):
         async with AsyncRouter(providers=providers) as router:
             answer = await router.chat("hi", model="m")
             assert {state.state for state in await router.health()} == {"ready"}
