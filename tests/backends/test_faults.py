@@ -83,9 +83,16 @@ SEEN_STREAM = {
 }
 
 
-def seen_by_a_client(backend: Backend, *, streamed: bool) -> str:
-    """Tell in a line what a client sees that gives up after 0.3 s of silence or 300 kB."""
-    limits = httpx.Timeout(0.3)
+def patience(expected: str) -> float:
+    """Seconds of silence that are borne: few where nothing else is to come, and where something is, enough for it."""
+    if expected in (NEVER, "never: connecting"):
+        return 0.3
+    return 1.5 if expected.endswith("silence") else 30.0
+
+
+def seen_by_a_client(backend: Backend, *, streamed: bool, expected: str = WHOLE) -> str:
+    """Tell in a line what a client sees that gives up after 300 kB, or a silence that is as long as is expected."""
+    limits = httpx.Timeout(patience(expected))
     body = {"model": "m", "messages": [], "stream": streamed}
     received, end = b"", "ended"
     try:
@@ -162,16 +169,18 @@ def test_every_fault_is_looked_at_here() -> None:
 def test_a_plain_call_sees_the_fault(fault: Fault) -> None:
     if not fault.available:
         pytest.skip("not on this system")
+    expected = SEEN_PLAIN[fault.name]
     with fault.backend() as backend:
-        assert SEEN_PLAIN[fault.name] == seen_by_a_client(backend, streamed=False)
+        assert expected == seen_by_a_client(backend, streamed=False, expected=expected)
 
 
 @pytest.mark.parametrize("fault", [fault for fault in OTHERS if fault.stream], ids=lambda fault: fault.name)
 def test_a_stream_sees_the_fault(fault: Fault) -> None:
     if not fault.available:
         pytest.skip("not on this system")
+    expected = SEEN_STREAM[fault.name]
     with fault.backend() as backend:
-        assert SEEN_STREAM[fault.name] == seen_by_a_client(backend, streamed=True)
+        assert expected == seen_by_a_client(backend, streamed=True, expected=expected)
 
 
 @pytest.mark.parametrize("fault", [fault for fault in OTHERS if not fault.plain], ids=lambda fault: fault.name)
@@ -221,16 +230,17 @@ def test_retry_after_comes_in_all_forms() -> None:
     assert ["1", "0.5", "500", "3600"] == [
         header(f"429-retry-after{form}") for form in ("", "-decimal", "-ms", "-long")
     ]
+    asked = datetime.datetime.now(datetime.UTC)
     then = email.utils.parsedate_to_datetime(header("503-retry-after-date"))
-    left = then - datetime.datetime.now(datetime.UTC)
-    assert datetime.timedelta(0) < left <= datetime.timedelta(seconds=2)
+    assert asked < then <= datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
 
 
 def test_a_check_is_answered_beside_a_silent_backend_unless_the_fault_says_otherwise() -> None:
     def answered(name: str) -> bool:
         with FAULTS[name].backend() as backend:
             try:
-                return httpx.get(f"{backend.base_url}/models", trust_env=False, verify=False, timeout=0.2).is_success
+                url, limit = f"{backend.base_url}/models", 10.0 if name == "silent" else 0.2
+                return httpx.get(url, trust_env=False, verify=False, timeout=limit).is_success
             except httpx.TransportError:
                 return False
 
@@ -295,5 +305,5 @@ def test_names_are_fit_for_a_command_line_and_sentences_for_people() -> None:
 def test_no_thread_is_left() -> None:
     before = threading.active_count()
     with FAULTS["silent"].backend() as backend:
-        seen_by_a_client(backend, streamed=True)
-    assert before == threading.active_count()
+        seen_by_a_client(backend, streamed=True, expected=NEVER)
+    assert threading.active_count() <= before  # one that an event loop kept from an earlier test may end meanwhile

@@ -295,10 +295,13 @@ def test_a_stopped_backend_bears_what_comes_too_late() -> None:
 
 
 def test_it_starts_quickly() -> None:
-    began = time.monotonic()
-    with Backend() as backend:
-        assert backend.port
-    assert time.monotonic() - began < 0.5  # ten times what it may take
+    took = []
+    for _ in range(3):  # the machine may have other things to do, but hardly each time
+        began = time.monotonic()
+        with Backend() as backend:
+            assert backend.port
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.5  # ten times what it may take
 
 
 def test_a_program_that_leaves_without_closing_ends_all_the_same() -> None:

@@ -143,14 +143,14 @@ async def test_silent_providers_are_told_as_such_and_those_whose_turn_never_came
         with admin.atomic():
             for number in range(100):  # three rounds of 32, and more
                 admin.providers.add(f"p{number:03}", type="openai-compatible", config={"baseURL": backend.base_url})
-        found = await doctor.examine(patience=0.3)
+        found = await doctor.examine(patience=0.5)
     told = [one for one in found if one.check == "providers"]
     assert 100 == len(told)
     asked = [one for one in told if one.verdict is Verdict.PROBLEM]
-    assert {"silent for 300 ms"} == {one.what for one in asked}
+    assert {"silent for 500 ms"} == {one.what for one in asked}
     assert len(asked) <= 96
     unasked = [one for one in told if one.verdict is Verdict.WARNING]
-    assert {"not asked: the others took 900 ms"} == {one.what for one in unasked}
+    assert {"not asked: the others took 1.5 s"} == {one.what for one in unasked}
     assert f"prouter test {unasked[0].subject}" == unasked[0].mend
 
 
@@ -158,7 +158,7 @@ async def test_silent_providers_are_told_as_such_and_those_whose_turn_never_came
 def test_secrets_that_hang_are_not_waited_for_one_after_the_other(admin: Admin) -> None:
     with closing(admin):
         for number in range(5):
-            config = {"baseURL": "http://localhost:9/v1", "apiKey": f"cmd:sleep 0.{5 + number}"}
+            config = {"baseURL": "http://localhost:9/v1", "apiKey": f"cmd:sleep 1.{5 + number}"}
             admin.providers.add(f"p{number}", type="openai-compatible", config=config)
     found = anyio.run(partial(doctor.examine, patience=0.1, ask=False))
     hung = [one for one in found if one.check == "secrets" and "it was not there in time" in one.what]

@@ -13,6 +13,7 @@ import contextlib
 import inspect
 import io
 import logging
+import random
 import re
 import shlex
 import socket
@@ -56,9 +57,12 @@ def blocks(document: Path) -> list[Block]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a program that takes it only later: none of those that the system hands out to others meanwhile."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @define

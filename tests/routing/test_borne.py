@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import anyio
@@ -62,17 +63,21 @@ async def test_a_ride_lives_as_long_as_it_shows_life(quick: Any) -> None:
 
 
 async def test_who_leaves_a_ride_breaks_off_the_generation_at_once(quick: Any) -> None:
+    begun = threading.Event()
+
     def pieces(request: Any) -> Any:
         yield STORY.opening(request)
         yield from STORY.pieces(request)[:2]
         yield Pause(0.01)
+        begun.set()
         yield STALL
 
     with Backend(streams(pieces)) as one:
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url, upstream_stream=True)]) as r:
-            with anyio.move_on_after(0.3) as scope:
-                await r.chat("hi", model="m")
-            assert scope.cancelled_caught
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: r.chat("hi", model="m"))
+                assert await anyio.to_thread.run_sync(begun.wait, 10)
+                group.cancel_scope.cancel()
             assert r.registry.health.in_flight == {}
             assert await anyio.to_thread.run_sync(one.wait_until, lambda backend: backend.hang_ups == 1)
 

@@ -72,10 +72,17 @@ def classes(fault: Fault, expected: str) -> tuple[Failure, ...]:
 def company(fault: Fault, expected: str | None, others: str, quick: Any, hasty: Any) -> Iterator[list[Any]]:
     """A provider over a backend with this fault, and whoever is behind it."""
     second = status(401) if others == "failing second" else answers("from the second")
-    connect = 0.5 if expected == "connect" else None
+    of_type, patience = quick, {}
+    if expected == "connect":
+        patience = {"connect_timeout": 0.5}
+    elif expected == "stalled":  # after its first words, for which it has time
+        of_type, patience = hasty, {"connect_timeout": 30.0, "first_token_timeout": 30.0}
+    elif expected == "timeout":
+        of_type = hasty
+    elif expected == "busy" and fault.name != "503-loading":  # which says so at once; a check needs its time
+        of_type, patience = hasty, {"timeout": 0.8, "first_token_timeout": 0.8, "check_after": 0.05}
     with fault.backend() as bad, Backend(second) as other:
-        of_type = hasty if expected in ("timeout", "busy", "stalled") else quick
-        providers = [of_type("first", base_url=bad.base_url, connect_timeout=connect, max_answer_bytes=1024 * 1024)]
+        providers = [of_type("first", base_url=bad.base_url, max_answer_bytes=1024 * 1024, **patience)]
         if others != "alone":
             providers.append(quick("second", base_url=other.base_url, default_model="m"))
         yield providers

@@ -83,8 +83,9 @@ def until(holds: Callable[[], bool]) -> None:
 
 def numbers(path: Path) -> tuple[int, int, int]:
     """Requests in the file; requests in its sums; those that its sums call lost. The file is sound."""
-    raw = sqlite3.connect(path)
+    raw = sqlite3.connect(path, isolation_level=None)
     try:
+        raw.execute("BEGIN")  # all of it of one moment: a writer may be at work
         assert [("ok",)] == raw.execute("PRAGMA integrity_check").fetchall()
         assert [] == raw.execute("PRAGMA foreign_key_check").fetchall()
         [(rows,)] = raw.execute("SELECT count(*) FROM requests JOIN responses USING (id)").fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, ClassVar
 
 import anyio
@@ -20,11 +21,22 @@ async def test_how_many_calls_a_backend_serves_is_learnt_beside_the_first_silent
         async def models(self) -> list[ModelInfo]:
             return [evolve(model, parallel=1) for model in await super().models()]
 
-    with Backend(slow(answers("one"), by=0.4)) as one, Backend(answers("two")) as two:
-        patient = {"timeout": 20.0, "first_token_timeout": 20.0}
-        providers = [Telling("a", base_url=one.base_url, **patient), Telling("b", base_url=two.base_url)]
+    learnt, told = threading.Event(), threading.Event()
+    replies = [slow(answers("one"), by=event) for event in (learnt, told)]
+    with Backend(*replies) as one, Backend(answers("two")) as two:
+        patient = {"timeout": 20.0, "first_token_timeout": 20.0, "connect_timeout": 20.0}
+        providers = [Telling(name, base_url=where.base_url, **patient) for name, where in (("a", one), ("b", two))]
         async with AsyncRouter(providers=providers) as r:
-            assert (await r.chat("hi", model="m")).provider == "a"  # silent for longer than checkAfter
+
+            async def first() -> None:
+                assert (await r.chat("hi", model="m")).provider == "a"  # silent for longer than checkAfter
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(first)
+                with anyio.fail_after(20):
+                    while "full" not in [step.state for step in await r.plan("m")]:  # noqa: ASYNC110 - nobody tells
+                        await anyio.sleep(0.005)
+                learnt.set()
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: r.chat("hi", model="m"))
                 assert await anyio.to_thread.run_sync(
@@ -32,6 +44,7 @@ async def test_how_many_calls_a_backend_serves_is_learnt_beside_the_first_silent
                 )
                 assert [(step.provider, step.state) for step in await r.plan("m")] == [("b", "ready"), ("a", "full")]
                 assert (await r.chat("hi", model="m")).provider == "b"
+                told.set()
 
 
 async def test_a_plan_without_a_model_names_the_first_that_each_backend_lists(quick: Any) -> None:

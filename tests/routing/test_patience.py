@@ -5,14 +5,15 @@ All times are a hundredth of what they stand for: a model that needs 90 s to its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
 
 from provider_router import AsyncRouter, Router
-from provider_router.backends import CHAT, MODELS, Backend, Reply, answers, silent, slow
+from provider_router.backends import CHAT, MODELS, Backend, Reply, Request, Step, answers, silent, slow
 from provider_router.limits import CHECK_SILENCE, DEFAULT_LIMITS, FIRST_TOKEN_LOCAL
 from provider_router.plugin import Limits, OpenAICompatibleProvider
 
@@ -28,7 +29,7 @@ def scaled(seconds: float | None) -> float:
 class Local(OpenAICompatibleProvider):
     """As a type whose backend may load a model or prefill a long prompt, and whose check costs nothing.
 
-    Nobody is slow to connect here, so that limit stays as it is.
+    Nobody is slow to connect here, or between two words, so those limits stay as they are.
     """
 
     type = "local"
@@ -36,7 +37,6 @@ class Local(OpenAICompatibleProvider):
     limits: ClassVar[Limits] = Limits(
         timeout=scaled(DEFAULT_LIMITS.timeout),
         first_token=scaled(FIRST_TOKEN_LOCAL),
-        idle=scaled(DEFAULT_LIMITS.idle),
         check_after=scaled(DEFAULT_LIMITS.check_after),
     )
 
@@ -52,9 +52,18 @@ TYPES = pytest.mark.parametrize("cls", [Local, Unchecked])
 
 
 @contextmanager
-def pair(cls: type[OpenAICompatibleProvider], reply: Reply) -> Iterator[tuple[list[Any], Backend, Backend]]:
-    """A slow one, and somebody else who would answer at once."""
-    with Backend(reply) as late, Backend(answers("from elsewhere")) as other:
+def pair(
+    cls: type[OpenAICompatibleProvider], reply: Reply, *, checked: bool = False
+) -> Iterator[tuple[list[Any], Backend, Backend]]:
+    """A slow one, and somebody else who would answer at once; where it is `checked`, it is so before it answers."""
+    asked = threading.Event()
+
+    def listing(request: Request) -> Iterable[Step]:
+        asked.set()
+        return late.listing(request)
+
+    with Backend(slow(reply, by=asked) if checked else reply) as late, Backend(answers("from elsewhere")) as other:
+        late.script(listing, path=MODELS)
         yield [cls("slow", base_url=late.base_url), cls("other", base_url=other.base_url)], late, other
 
 
@@ -64,7 +73,7 @@ def paths(backend: Backend) -> list[str]:
 
 @TYPES
 async def test_a_stream_gets_ninety_seconds_to_its_first_byte(cls: type[OpenAICompatibleProvider]) -> None:
-    with pair(cls, slow(answers(STORY), by=0.9)) as (providers, late, other):
+    with pair(cls, slow(answers(STORY), by=0.9), checked=cls.free_check) as (providers, late, other):
         async with AsyncRouter(providers=providers) as router, router.stream("hi", model="m") as stream:
             assert "".join([chunk.text async for chunk in stream]) == STORY
         assert [(attempt.provider, attempt.failure) for attempt in stream.attempts] == [("slow", None)]
@@ -76,7 +85,7 @@ async def test_a_stream_gets_ninety_seconds_to_its_first_byte(cls: type[OpenAICo
 
 @TYPES
 async def test_a_plain_call_gets_a_hundred_and_fifty_seconds(cls: type[OpenAICompatibleProvider]) -> None:
-    with pair(cls, slow(answers(STORY), by=1.5)) as (providers, late, other):
+    with pair(cls, slow(answers(STORY), by=1.5), checked=cls.free_check) as (providers, late, other):
         async with AsyncRouter(providers=providers) as router:
             answer = await router.chat("hi", model="m")
             assert {state.state for state in await router.health()} == {"ready"}
@@ -111,9 +120,9 @@ async def test_a_backend_that_does_one_thing_at_a_time_gets_its_time_too() -> No
 
 async def test_a_total_given_to_the_call_is_what_shortens_it() -> None:
     """The one who is silent for longer than its share loses its turn; with a check that answers it keeps it."""
-    with pair(Unchecked, slow(answers(STORY), by=1.5)) as (providers, _, other):
+    with pair(Unchecked, slow(answers(STORY), by=5.0)) as (providers, _, other):
         async with AsyncRouter(providers=providers) as router:
-            answer = await router.chat("hi", model="m", timeout=1.0)
+            answer = await router.chat("hi", model="m", timeout=3.0)
     assert [(attempt.provider, str(attempt.failure or "ok")) for attempt in answer.attempts] == [
         ("slow", "timeout"),
         ("other", "ok"),
@@ -121,6 +130,6 @@ async def test_a_total_given_to_the_call_is_what_shortens_it() -> None:
     assert paths(other) == [CHAT]
     with pair(Local, slow(answers(STORY), by=1.5)) as (providers, _, other):
         async with AsyncRouter(providers=providers) as router:
-            answer = await router.chat("hi", model="m", timeout=2.5)
+            answer = await router.chat("hi", model="m", timeout=2.9)
     assert [attempt.provider for attempt in answer.attempts] == ["slow"]
     assert paths(other) == []

@@ -144,8 +144,10 @@ async def test_two_providers_with_one_id_are_refused(quick: Any) -> None:
 async def test_a_caller_who_goes_away_breaks_off_the_call_and_frees_the_slot(quick: Any) -> None:
     with Backend(silent()) as one:
         async with AsyncRouter(providers=[quick("a", base_url=one.base_url, default_model="m", timeout=30)]) as r:
-            with anyio.move_on_after(0.3):
-                await r.chat(HI)
+            async with anyio.create_task_group() as group:
+                group.start_soon(r.chat, HI)
+                assert await anyio.to_thread.run_sync(one.wait_until, lambda backend: bool(backend.requests))
+                group.cancel_scope.cancel()
             assert r.registry.health.in_flight == {}
             assert (await r.health())[0].state == "ready"
             assert await anyio.to_thread.run_sync(one.wait_until, lambda backend: backend.hang_ups == 1)
@@ -155,7 +157,7 @@ async def test_the_total_time_is_shared_so_that_the_last_candidate_gets_its_turn
     with Backend(silent()) as one, Backend(answers("two")) as two:
         slow_one = quick("a", base_url=one.base_url, default_model="m", timeout=60, check_after=60)
         async with AsyncRouter(providers=[slow_one, quick("b", base_url=two.base_url)]) as r:
-            answer = await r.chat(HI, timeout=1.0)
+            answer = await r.chat(HI, timeout=3.0)
     assert [(a.provider, a.failure) for a in answer.attempts] == [("a", Failure.TIMEOUT), ("b", None)]
 
 
@@ -168,7 +170,14 @@ async def test_out_of_time_is_told_with_the_attempts(quick: Any) -> None:
 
 
 async def test_a_slow_living_backend_is_left_in_peace(quick: Any) -> None:
-    with Backend(slow(answers("at last"), by=1.0)) as one, Backend(answers("two")) as two:
+    checked = threading.Event()
+
+    def check(request: Request) -> Iterable[Step]:
+        checked.set()
+        return one.listing(request)
+
+    with Backend(slow(slow(answers("at last"), by=0.5), by=checked)) as one, Backend(answers("two")) as two:
+        one.script(check, path=MODELS)
         patient = quick("a", base_url=one.base_url, default_model="m", timeout=30, check_after=0.1)
         async with AsyncRouter(providers=[patient, quick("b", base_url=two.base_url)]) as r:
             answer = await r.chat(HI)
@@ -179,16 +188,21 @@ async def test_a_slow_living_backend_is_left_in_peace(quick: Any) -> None:
 
 async def test_a_backend_that_freezes_after_it_answered_a_check_is_given_up(quick: Any) -> None:
     checked = threading.Event()
-
-    def check(request: Request) -> Iterable[Step]:
-        checked.set()
-        return one.listing(request)
-
-    with Backend(slow(slow(answers("one"), by=0.3), by=checked)) as one, Backend(answers("two")) as two:
-        one.script(check, path=MODELS)
+    with Backend(slow(answers("one"), by=checked)) as one, Backend(answers("two")) as two:
         patient = quick("a", base_url=one.base_url, default_model="m", timeout=600, check_after=0.1)
         async with AsyncRouter(providers=[patient, quick("b", base_url=two.base_url)]) as r:
-            assert (await r.chat(HI)).text == "one"
+            said: list[str] = []
+
+            async def ask() -> None:
+                said.append((await r.chat(HI)).text)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+                with anyio.fail_after(20):
+                    while not r.registry.health.answers_checks(patient.endpoint):  # noqa: ASYNC110 - nobody tells
+                        await anyio.sleep(0.005)
+                checked.set()
+            assert said == ["one"]
             one.freeze()
             answer = await r.chat(HI)
     assert [(a.provider, a.failure) for a in answer.attempts] == [("a", Failure.TIMEOUT), ("b", None)]
@@ -355,7 +369,8 @@ async def test_a_capability_that_a_backend_has_refused_is_asked_for_elsewhere_fi
 async def test_a_backend_that_says_how_many_calls_it_serves_at_once_is_sent_no_more() -> None:
     from provider_router_lm_studio import LMStudio
 
-    with Backend(slow(answers("one"), by=0.3), dialect="lm-studio") as one:
+    go_on = threading.Event()
+    with Backend(slow(answers("one"), by=go_on), dialect="lm-studio") as one:
         models = {
             "models": [
                 {
@@ -374,9 +389,10 @@ async def test_a_backend_that_says_how_many_calls_it_serves_at_once_is_sent_no_m
             async with anyio.create_task_group() as group:
                 for _ in range(2):
                     group.start_soon(r.chat, HI)
-                await anyio.to_thread.run_sync(one.wait_until, lambda backend: len(backend.requests) >= 3)
+                assert await anyio.to_thread.run_sync(one.wait_until, lambda backend: len(backend.requests) >= 3)
                 [step] = await r.plan()
                 assert (step.state, step.reason) == ("full", "all 2 slots are taken")
+                go_on.set()
                 assert (await r.chat(HI)).text == "one"
 
 

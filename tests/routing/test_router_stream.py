@@ -106,7 +106,8 @@ async def test_a_cut_after_the_first_word_is_an_error_with_the_text_so_far(quick
 
 async def test_a_stall_after_the_first_word_ends_at_the_idle_limit(hasty: Any) -> None:
     with Backend(broken(after=5, how=STALL)) as one:
-        async with AsyncRouter(providers=[hasty("a", base_url=one.base_url)]) as r:
+        stalling = hasty("a", base_url=one.base_url, connect_timeout=20.0, first_token_timeout=20.0)
+        async with AsyncRouter(providers=[stalling]) as r:
             with pytest.raises(StreamInterrupted) as caught:
                 async with r.stream("hi") as stream:
                     async for _ in stream:
@@ -120,13 +121,13 @@ async def test_pings_keep_a_stream_alive_beyond_its_limit(quick: Any) -> None:
 
     def pieces(request: Any) -> Any:
         yield hello.opening(request)
-        for _ in range(8):
+        for _ in range(10):
             yield b": ping\n\n"
             yield Pause(0.15)
         yield from [*hello.pieces(request), *hello.closing(request)]
 
     with Backend(streams(pieces)) as one:
-        async with AsyncRouter(providers=[quick("a", base_url=one.base_url, first_token_timeout=0.4)]) as r:
+        async with AsyncRouter(providers=[quick("a", base_url=one.base_url, first_token_timeout=1.3)]) as r:
             async with r.stream("hi") as stream:
                 text = "".join([chunk.text async for chunk in stream])
     assert text == "Hello"

@@ -92,7 +92,10 @@ def test_without_with_it_is_closed_when_nobody_holds_it_any_more(quick: Any) -> 
         del router
         gc.collect()
         assert one.wait_until(lambda backend: backend.open_connections == 0)
-    assert threading.active_count() <= before + 1
+    until = time.monotonic() + 20
+    while threading.active_count() > before + 1:  # its thread ends a moment after its connections
+        assert time.monotonic() < until
+        threading.Event().wait(0.01)
 
 
 def test_after_close_the_next_use_starts_anew(quick: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any, cast
 
+import anyio
 import pytest
 
 from provider_router import AsyncRouter, ChatRequest, ChatResponse
@@ -98,36 +99,69 @@ async def test_a_step_that_swallows_its_end_leaves_no_cancellation_behind() -> N
     assert (await watch.over(deaf()), watch.verdict is None, task.cancelling()) == ("late", False, 0)
 
 
-class Timed(Machine):
-    """One whose silence is due after so many seconds."""
+class Due(Machine):
+    """One whose silence is due at a moment."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, at: float) -> None:
         super().__init__()
-        self._at = time.monotonic() + seconds
+        self._at = at
 
     def deadline(self) -> float:
         return self._at
 
 
+class InHand:
+    """The running loop, with timers and a time of its own, which goes on from one timer to the next."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Any) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, (), self._loop)
+        self._timers.append(timer)
+        return timer
+
+    async def ring(self) -> None:
+        """Let the time of the next timer come, and what it does be done."""
+        timer = min((timer for timer in self._timers if not timer.cancelled()), key=asyncio.TimerHandle.when)
+        self._timers.remove(timer)
+        self.now = timer.when()
+        timer._run()
+        await anyio.wait_all_tasks_blocked()
+
+
 async def test_each_of_many_silences_ends_in_its_turn_and_one_that_is_over_is_left_alone() -> None:
-    ended: list[float] = []
+    loop = InHand()
+    bell = Bell(cast(asyncio.AbstractEventLoop, loop))
+    ended: list[tuple[float, float]] = []
+
+    def watch_for(seconds: float) -> TimedVigil:
+        return TimedVigil(cast(Failover, Due(seconds)), loop.time, nobody, bell=bell)
 
     async def call(seconds: float) -> None:
-        watch = vigil(cast(Failover, Timed(seconds)), time.monotonic, nobody)
+        watch = watch_for(seconds)
         await watch.over(asyncio.Event().wait())
         watch.end()
-        ended.append(seconds)
-
-    async def answered() -> bool:
-        watch = vigil(cast(Failover, Timed(0.02)), time.monotonic, nobody)
-        await watch.over(asyncio.sleep(0))
-        watch.end()
-        await asyncio.wait(silent)
-        return watch.verdict is None
+        ended.append((seconds, loop.now))
 
     silent = [asyncio.ensure_future(call(seconds)) for seconds in (0.06, 0.01, 0.04, 0.02)]
-    assert await answered()
-    assert ended == [0.01, 0.02, 0.04, 0.06]
+    answered = watch_for(0.02)
+    await answered.over(asyncio.sleep(0))
+    answered.end()
+    await anyio.wait_all_tasks_blocked()
+    for _ in silent:
+        await loop.ring()
+    await asyncio.wait(silent)
+    assert answered.verdict is None
+    assert ended == [(seconds, seconds) for seconds in (0.01, 0.02, 0.04, 0.06)]
 
 
 async def test_many_calls_that_wait_have_one_timer_between_them() -> None:
@@ -145,7 +179,8 @@ async def test_many_calls_that_wait_have_one_timer_between_them() -> None:
             return loop.call_at(when, *args)
 
     bell = Bell(cast(asyncio.AbstractEventLoop, Loop()))
-    vigils = [TimedVigil(cast(Failover, Timed(60.0)), time.monotonic, nobody, bell=bell) for _ in range(50)]
+    machines = [Due(time.monotonic() + 60.0) for _ in range(50)]
+    vigils = [TimedVigil(cast(Failover, machine), time.monotonic, nobody, bell=bell) for machine in machines]
     waiting = [asyncio.ensure_future(each.over(asyncio.Event().wait())) for each in vigils]
     await asyncio.sleep(0)
     for each in waiting:

@@ -66,6 +66,7 @@ def at_once(code: str, path: Path, count: int) -> list[str]:
 @pytest.mark.parametrize("attempt", range(3))
 def test_six_processes_open_one_new_file_at_once(path: Path, attempt: int) -> None:
     assert at_once(OPEN, path, 6) == ["0 0\n"] * 6
+    Store.open(path).close()  # of two that leave at the same moment, neither may be the last, who removes the log
     assert [file.name for file in path.parent.iterdir()] == ["provider-router.db"]
 
 

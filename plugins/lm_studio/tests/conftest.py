@@ -1,4 +1,4 @@
-"""LM Studio as the tests have it: a loopback backend that speaks its dialect, and a provider with short limits."""
+"""LM Studio as the tests have it: a loopback backend that speaks its dialect, and a provider that is in no hurry."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def studio() -> Iterator[Backend]:
 
 @pytest.fixture
 async def provider(studio: Backend) -> AsyncIterator[LMStudio]:
-    provider = quick(studio.base_url)
+    provider = made(studio.base_url)
     yield provider
     await provider.aclose()
 
 
 @pytest.fixture
 def make() -> Callable[[str], LMStudio]:
-    return quick
+    return made
 
 
-def quick(base_url: str) -> LMStudio:
-    return LMStudio("desk", base_url=base_url, timeout=0.2, connect_timeout=0.5, max_answer_bytes=1_000_000)
+def made(base_url: str) -> LMStudio:
+    return LMStudio("desk", base_url=base_url, timeout=20.0, connect_timeout=10.0, max_answer_bytes=1_000_000)

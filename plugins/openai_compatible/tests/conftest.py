@@ -1,4 +1,4 @@
-"""A loopback backend of OpenAI's dialect, and a provider with short limits."""
+"""A loopback backend of OpenAI's dialect, and a provider that is in no hurry."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 async def provider(backend: Backend) -> AsyncIterator[OpenAICompatible]:
-    provider = quick(backend.base_url)
+    provider = made(backend.base_url)
     yield provider
     await provider.aclose()
 
 
 @pytest.fixture
 def make() -> Callable[[str], OpenAICompatible]:
-    return quick
+    return made
 
 
-def quick(base_url: str) -> OpenAICompatible:
-    return OpenAICompatible("desk", base_url=base_url, timeout=0.2, connect_timeout=0.5, max_answer_bytes=1_000_000)
+def made(base_url: str) -> OpenAICompatible:
+    return OpenAICompatible("desk", base_url=base_url, timeout=20.0, connect_timeout=10.0, max_answer_bytes=1_000_000)

@@ -26,7 +26,7 @@ def make(login: dict[str, str]) -> Make:
     """Make a provider for an address."""
 
     def made(base_url: str, *, id: str = "qwen", **options: Any) -> QwenDirect:
-        return QwenDirect(id, **{"base_url": base_url, "connect_timeout": 0.5, **login, **options})
+        return QwenDirect(id, **{"base_url": base_url, "connect_timeout": 10.0, **login, **options})
 
     return made
 

@@ -18,13 +18,13 @@ def proxy() -> Iterator[QwenProxyFake]:
 
 @pytest.fixture
 async def native(proxy: QwenProxyFake) -> AsyncIterator[QwenProxy]:
-    provider = QwenProxy("desk", base_url=proxy.url, connect_timeout=2)
+    provider = QwenProxy("desk", base_url=proxy.url, connect_timeout=10)
     yield provider
     await provider.aclose()
 
 
 @pytest.fixture
 async def xml(proxy: QwenProxyFake) -> AsyncIterator[QwenProxy]:
-    provider = QwenProxy("desk", base_url=proxy.url, connect_timeout=2, tool_mode="xml")
+    provider = QwenProxy("desk", base_url=proxy.url, connect_timeout=10, tool_mode="xml")
     yield provider
     await provider.aclose()

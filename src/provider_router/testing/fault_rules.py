@@ -62,7 +62,7 @@ class Trial:
             self.fault.apply(backend)
             for way, outcome in (("chat", self.chat), ("stream", self.stream)):
                 if outcome is not None:
-                    provider = make("desk", backend, **_patience(outcome))
+                    provider = make("desk", backend, **_patience(self.fault, outcome))
                     came = await _asked(provider, way)
                     if came.outcome == outcome == "ok":  # dead-when-reused, and its like
                         came = await _asked(provider, way)
@@ -196,10 +196,12 @@ class FaultRules(ProviderFixtures):
         keeps.holds(await seen(backend, lambda fake: fake.hang_ups == 1), "all 50 MB of it were read")
 
 
-def _patience(outcome: str) -> Mapping[str, object]:
+def _patience(fault: Fault, outcome: str) -> Mapping[str, object]:
     """Options under which an outcome comes soon, and no other for want of time."""
     bound = {"max_answer_bytes": 1_000_000}
     match outcome:
+        case "busy" if not _is_silent(fault):
+            return {**PATIENT, **bound}
         case "timeout" | "busy":
             hasty = {"timeout": SILENCE, "first_token_timeout": SILENCE, "idle_timeout": SILENCE, "check_after": 0.05}
             return {**PATIENT, **bound, **hasty}
@@ -217,9 +219,14 @@ def _allowed(fault: Fault, outcome: str) -> tuple[str, ...]:
     That a silent backend is busy and not dead, a check says, where the type has one that is free and it is answered
     in time. And what is no HTTP at all, one HTTP parser cannot tell from a connection that was cut.
     """
-    if outcome == "busy" and fault.reply is not None and fault.name != "503-loading":
+    if outcome == "busy" and _is_silent(fault):
         return ("busy", "timeout")
     return (outcome, "reset") if fault.name == "not-http" else (outcome,)
+
+
+def _is_silent(fault: Fault) -> bool:
+    """Whether a backend with this fault, which comes to `busy`, says nothing; else it says that it is busy, at once."""
+    return fault.reply is not None and fault.name != "503-loading"
 
 
 async def _asked(provider: Provider, way: str) -> Seen:

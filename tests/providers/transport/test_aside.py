@@ -192,7 +192,7 @@ def test_threads_with_loops_of_their_own_do_not_close_each_other_s_connections(b
     together = threading.Barrier(12)
 
     async def ask() -> int:
-        client = httpx.AsyncClient(transport=transport)
+        client = httpx.AsyncClient(transport=transport, timeout=60)
         return [(await client.get(backend.url + "/v1/models")).status_code for _ in range(4)][-1]
 
     def work(number: int) -> set[int]:

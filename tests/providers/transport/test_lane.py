@@ -33,7 +33,7 @@ class Hasty(Door):
     """A provider whose own bounds, which come into play at three times the Router's, are soon reached."""
 
     type = "hasty"
-    limits: ClassVar[Limits] = Limits(timeout=0.1, connect=0.3, first_token=0.1, idle=0.1, max_answer_bytes=2**20)
+    limits: ClassVar[Limits] = Limits(timeout=0.3, connect=0.9, first_token=0.3, idle=0.3, max_answer_bytes=2**20)
 
 
 class Told:

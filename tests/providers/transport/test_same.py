@@ -18,7 +18,7 @@ from provider_router.backends.wire import CLOSE, RESET, STALL, Reply, Request, S
 from provider_router.providers.transport import Transport, shared_context
 
 # Seconds of silence that are borne where the peer will be silent, and where only this machine can be.
-SHORT, LONG = 0.2, 20.0
+SHORT, LONG = 0.6, 20.0
 SILENT = ("timeout", "busy", "stalled")
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 # An answer of 65 MiB costs seconds, `make soak` has it; a stream without end has no end here either.
