@@ -17,7 +17,7 @@ PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.t
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # Test processes, more than cores because many tests wait; a plain run of one file needs none: make test PROCESSES=0 TESTS=tests/test_chat.py COVERAGE=
-PROCESSES ?= 4
+PROCESSES ?= 5
 # Neighbours wait for the same things: each process begins in a place of its own.
 SPREAD = -n $(PROCESSES) --dist worksteal
 TESTS ?=

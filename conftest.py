@@ -210,11 +210,16 @@ _FORMS = sorted({form for canary in CANARIES for form in _forms(canary)})
 
 
 class LeakWatch:
-    """Searches everything that a run has written into its temporary folder, and printed, for the canaries."""
+    """Searches everything that a run has written into its temporary folder, and printed, for the canaries.
 
-    def __init__(self) -> None:
+    Each worker searches its own folder, at the same time as the others; the process over them does the rest.
+    """
+
+    def __init__(self, workers: dict[str, Any] | None = None) -> None:
         self.leaks: list[str] = []
         self.searched = 0
+        self._output = workers  # of a worker: what is sent to the process over it
+        self._done: set[str] = set()  # folders of workers
 
     def search(self, content: bytes, whence: str) -> None:
         self.searched += len(content)
@@ -224,7 +229,8 @@ class LeakWatch:
                 return
 
     def search_folder(self, folder: Path) -> None:
-        for parent, _, names in os.walk(folder):
+        for parent, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if str(Path(parent, name)) not in self._done]
             for name in names:
                 path = Path(parent, name)
                 compiled = name.startswith("conftest.") and name.endswith(".pyc")  # of a copy of this file
@@ -233,15 +239,27 @@ class LeakWatch:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """What a test printed and logged, in this process or a worker's."""
-        for title, text in report.sections:
+        for title, text in report.sections if self._output is None else ():
             self.search(text.encode("utf-8", "surrogatepass"), f"{report.nodeid}, {title}")
 
     @pytest.hookimpl(trylast=True)  # when the workers have ended
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Every file of every test: databases, their logs, backups, what was captured."""
-        self.search_folder(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
-        if self.leaks and session.exitstatus == pytest.ExitCode.OK:
+        folder = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        self.search_folder(folder)
+        if self._output is not None:
+            self._output["searched"] = str(folder), self.searched, self.leaks
+        elif self.leaks and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+    def pytest_testnodedown(self, node: Any) -> None:
+        """What a worker has searched; one that died leaves it to this process."""
+        if found := getattr(node, "workeroutput", {}).get("searched"):
+            folder, searched, leaks = found
+            self._done.add(folder)
+            self.searched += searched
+            self.leaks += leaks
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What was found."""
@@ -252,9 +270,8 @@ class LeakWatch:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch over the whole run, from the process that sees all of it."""
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(LeakWatch(), "leak-watch")
+    """Watch over the whole run."""
+    config.pluginmanager.register(LeakWatch(getattr(config, "workeroutput", None)), "leak-watch")
 
 
 @pytest.fixture
