@@ -238,18 +238,23 @@ class HistoryWriter:
         so long. While this thread rests, nobody waits for it.
         """
         self._many.clear()
-        if self._closed or len(self._queue) >= numbers.HURRY_ROWS:
+        if self._hurried:
             return
         if len(self._queue) < numbers.ROWS_AT_ONCE:
             self._many.wait(max(0.0, until - time.monotonic()))
         else:
             time.sleep(numbers.REST)
 
+    @property
+    def _hurried(self) -> bool:
+        return self._closed or len(self._queue) >= numbers.HURRY_ROWS
+
     def _write(self) -> None:
         untold = self._lost - self._told
         history = self._opened()
         try:
-            history.record(self._held, now=self._now(), lost=untold)
+            pause = 0.0 if self._hurried else numbers.REST
+            history.record(self._held, now=self._now(), lost=untold, pause=pause)
             self._written += len(self._held)
             self._told += untold
             self._held = Batch()

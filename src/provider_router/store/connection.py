@@ -24,6 +24,7 @@ log = logging.getLogger("provider_router")
 
 # Rows in one statement. Few forms, so that each stays prepared; SQLite before 3.32 takes 999 values at most.
 _TOGETHER: Final = (256, 64, 16, 4, 1)
+_MANY: Final = 64
 _CHECKPOINT_PAGES: Final = 4000  # of 4 KiB in the write-ahead log until they go into the file
 
 # SQLite forbids a forked child even to close what its parent opened: it is kept here until the child ends.
@@ -92,7 +93,9 @@ class Connection:
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names are the program's own
         return self._execute(sql, tuple(row.values())).lastrowid or 0
 
-    def insert_many(self, table: str, columns: Sequence[str], cells: list[Cell], *, conflict: str = "") -> None:
+    def insert_many(
+        self, table: str, columns: Sequence[str], cells: list[Cell], *, conflict: str = "", pause: float = 0.0
+    ) -> None:
         """Add rows, many with one statement: that costs a third less, and SQLite works on them without Python's lock.
 
         Args:
@@ -100,6 +103,7 @@ class Connection:
             columns: their names; in the first there is never None.
             cells: one row's values after the other's.
             conflict: what SQL says of a row that is there already.
+            pause: seconds of sleep after each statement of many rows, in which other threads have Python's lock.
         """
         cells = cells.copy()
         # Handing over None costs several times what a number does: a column that has nothing else is left out.
@@ -114,6 +118,8 @@ class Connection:
             while width <= most and len(cells) - at >= width:
                 self._execute(_inserting(table, tuple(columns), together, conflict), cells[at : at + width])
                 at += width
+                if pause and together >= _MANY:
+                    time.sleep(pause)
 
     def update(self, table: str, row: Mapping[str, Cell], *, key: Sequence[str]) -> int:
         """Write the columns of the row that has the same `key` columns.

@@ -59,19 +59,20 @@ class History:
             connection.rows(f"PRAGMA max_page_count = {max_bytes // each}")
         return cls(connection)
 
-    def record(self, batch: Batch, *, now: int, lost: int = 0) -> None:
+    def record(self, batch: Batch, *, now: int, lost: int = 0, pause: float = 0.0) -> None:
         """Write requests, and the sums of their hours, in one transaction.
 
         Args:
             batch: what is to be written.
             now: milliseconds since 1970.
             lost: how many more there were that could not be recorded.
+            pause: seconds of sleep between two large statements, for the threads that wait for Python's lock.
 
         Raises:
             StoreError: the file cannot be written now; nothing of it was kept.
         """
         with self._connection.atomic():
-            batch.cells.write(self._connection, self.sessions.reuse(batch.lines), now=now)
+            batch.cells.write(self._connection, self.sessions.reuse(batch.lines), now=now, pause=pause)
             self.rollups.add(batch.tallies)
             if lost:
                 self.rollups.add({Subject(now - now % HOUR): Tally(lost=lost)})

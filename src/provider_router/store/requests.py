@@ -232,13 +232,14 @@ class RequestCells:
         self._plans[text] = key
         return key
 
-    def write(self, connection: Connection, sessions: Mapping[str, str], *, now: int) -> None:
+    def write(self, connection: Connection, sessions: Mapping[str, str], *, now: int, pause: float = 0.0) -> None:
         """Write them; the caller holds the transaction. May be done again if it is not kept.
 
         Args:
             connection: where to.
             sessions: the id of each session by its name.
             now: milliseconds since 1970.
+            pause: seconds of sleep between two large statements.
         """
         # Of what was ever written: a number is never given twice, not even after everything was cleared.
         [(newest,)] = connection.rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'requests'")
@@ -252,11 +253,11 @@ class RequestCells:
         _fill(_BODIES, self._bodies, request_id=[numbers[place] for place in self._bodies_of])
         plans: list[Cell] = [cell for text, key in self._plans.items() for cell in (key, text, now)]
         connection.insert_many("plans", ("id", "plan", "used_at"), plans, conflict=_USED_AGAIN)
-        connection.insert_many("requests", _REQUESTS, self._requests)
-        connection.insert_many("responses", _RESPONSES, self._responses)
-        connection.insert_many("attempts", _ATTEMPTS, self._answered)
-        connection.insert_many("attempts", _ATTEMPTS, self._failed)
-        connection.insert_many("bodies", _BODIES, self._bodies)
+        connection.insert_many("requests", _REQUESTS, self._requests, pause=pause)
+        connection.insert_many("responses", _RESPONSES, self._responses, pause=pause)
+        connection.insert_many("attempts", _ATTEMPTS, self._answered, pause=pause)
+        connection.insert_many("attempts", _ATTEMPTS, self._failed, pause=pause)
+        connection.insert_many("bodies", _BODIES, self._bodies, pause=pause)
 
 
 def _fill(columns: Sequence[str], cells: list[Cell], **values: Sequence[Cell]) -> None:
