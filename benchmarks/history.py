@@ -127,7 +127,7 @@ def delays(base_url: str, effort: Effort) -> Iterator[Row]:
         database = Path(folder) / "provider-router.db"
         with Admin(database) as admin:
             admin.providers.add("backend", type="openai-compatible", config={"baseURL": base_url})
-        for _ in range(max(effort.turns // 3, 1)):
+        for _ in range(effort.turns):
             for history, found in late.items():
                 found.append(asyncio.run(_lateness(database, effort.calls * 10, history=history)))
     ratios = [on / off for on, off in zip(late[True], late[False])]
