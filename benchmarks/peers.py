@@ -25,7 +25,7 @@ ENVIRONMENTS = ROOT / ".venv" / "peers"
 PACKAGES = {"aiohttp": "aiohttp", "OpenAI SDK": "openai", "LiteLLM Router": "litellm"}
 OURS = "AsyncRouter"
 Ask = Callable[[Mapping[str, Any]], dict[str, float]]
-_EVERYBODYS_TURNS = 3
+_EVERYBODYS_TURNS = 2
 EVERYBODY = (OURS, "httpx", "httpx2", "aiohttp", "OpenAI SDK", "LiteLLM Router")
 
 
@@ -34,7 +34,7 @@ def rows(base_url: str, effort: Effort) -> Iterator[Row]:
     quick = effort is QUICK
     here = [name for name in EVERYBODY if not (quick and name in PACKAGES) and interpreter(name, install=True)]
     # Some peers take seconds of CPU for one round of 256 callers, and no goal is at stake there.
-    seconds, turns, few_turns = (0.05, 1, 1) if quick else (0.4, 13, 3)
+    seconds, turns, few_turns = (0.05, 1, 1) if quick else (0.4, 11, 2)
     slow_url = base_url.replace("/v1", "/after-200ms/v1")
     with authority() as file, contextlib.ExitStack() as opened:
         ask = {name: opened.enter_context(worker(name, file)) for name in ("a socket", *here)}
@@ -54,17 +54,17 @@ def rows(base_url: str, effort: Effort) -> Iterator[Row]:
                 job = {"job": "calls", "url": secure_url, "authority": file, "callers": callers, "seconds": seconds}
                 subject = f"{callers} at once, TLS"
                 yield from compared(subject, everybody, job, turns=turns, reference=reference, goal=goal)
-        for subject, url in (
-            ("a chunk, 64 streams at full speed", base_url),
-            ("a chunk, 64 streams, one each 20 ms", base_url.replace("/v1", "/every-20ms/v1")),
+        for subject, url, turns_of in (
+            ("a chunk, 64 streams at full speed", base_url, turns),
+            ("a chunk, 64 streams, one each 20 ms", base_url.replace("/v1", "/every-20ms/v1"), min(turns, 5)),
         ):
             job = {"job": "streams", "url": url, "callers": 64, "seconds": seconds}
-            yield from compared(subject, everybody, job, turns=turns, reference="httpx2", goal=0.50)
+            yield from compared(subject, everybody, job, turns=turns_of, reference="httpx2", goal=0.50)
         for subject, url, goal in (
             ("time to the first chunk, one each ms (not CPU)", base_url.replace("/v1", "/every-1ms/v1"), 1.2),
             ("time to the first chunk, full speed (not CPU)", base_url, None),
         ):
-            job = {"job": "first", "url": url, "count": 5 if quick else 50}
+            job = {"job": "first", "url": url, "count": 5 if quick else 20}
             yield from compared(subject, ask, job, turns=turns, reference="a socket", goal=goal)
     yield from kept(base_url, effort)
 
