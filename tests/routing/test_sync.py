@@ -119,6 +119,54 @@ def test_a_stream_may_be_left_when_its_router_is_closed_already(quick: Any) -> N
             list(stream)
 
 
+@pytest.mark.parametrize("streams", [True, False])
+def test_who_waits_in_another_thread_is_told_that_the_router_was_closed(streams: bool, quick: Any) -> None:
+    errors: list[BaseException] = []
+    with Backend(silent()) as one:
+        router = Router(providers=[quick("a", base_url=one.base_url, timeout=600)])
+
+        def ask() -> None:
+            try:
+                if streams:
+                    with router.stream("hi") as stream:
+                        list(stream)
+                else:
+                    router.chat("hi")
+            except Exception as error:
+                errors.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert one.wait_until(lambda backend: len(backend.requests) == 1)
+        router.close()
+        asking.join(60)
+    assert ["the Router was closed by another thread while it was asked"] == [str(error) for error in errors]
+
+
+def test_threads_that_ask_while_others_close_get_an_answer_or_are_told_and_nobody_waits_for_ever(quick: Any) -> None:
+    with Backend(answers("Hello")) as one:
+        router = Router(providers=[quick("a", base_url=one.base_url)])
+        outcomes: list[str] = []
+
+        def ask() -> None:
+            for _ in range(30):
+                try:
+                    outcomes.append(router.chat("hi").text)
+                except RuntimeError as error:
+                    outcomes.append(str(error)[:21])
+
+        asking = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+        for thread in asking:
+            thread.start()
+        while any(thread.is_alive() for thread in asking) and len(outcomes) < 120:
+            router.close()
+        for thread in asking:
+            thread.join(60)
+        router.close()
+    assert len(outcomes) == 120
+    assert {"Hello", "the Router was closed"} >= set(outcomes)
+
+
 def test_wrong_arguments_are_told_when_the_router_is_made(quick: Any) -> None:
     twice = [quick("a", base_url="http://localhost:1"), quick("a", base_url="http://localhost:1")]
     with pytest.raises(Exception, match="two providers are called"):
