@@ -46,6 +46,12 @@ sys.exit(", ".join(sorted(heavy & set(sys.modules) - before)) or 0)
 """
 
 
+def test_whatever_asks_whether_it_is_meant_takes_y_for_yes() -> None:
+    asking = [option for command in COMMANDS.values() for option in command.params if option.name == "yes"]
+    assert len(asking) > 5
+    assert {("-y", "--yes")} == {tuple(option.opts) for option in asking}
+
+
 @pytest.mark.parametrize("path", GROUPS, ids=lambda path: " ".join(path) or "prouter")
 def test_help_imports_nothing_heavy(path: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT, *path, "--help"], capture_output=True, text=True)

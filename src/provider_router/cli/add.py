@@ -27,7 +27,9 @@ _SHOWN_MODELS = 8
 @click.option("--config", "pairs", type=ASSIGNMENT, multiple=True, help="A further option, such as apiKey=env:MY_KEY.")
 @click.option("--stdin", "hidden", metavar="KEY", help="Read this option from standard input, unseen on a terminal.")
 @click.option("--link/--no-link", default=None, help="Link its models: then only those are asked of it. Default: ask.")
-@click.option("--yes", is_flag=True, help="Ask nothing: add everything that is found and new, under suggested ids.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Ask nothing: add everything that is found and new, under suggested ids."
+)
 @json_option
 @click.pass_obj
 def add(

@@ -82,7 +82,7 @@ def diff(terminal: Terminal, *, first: int, second: int | None) -> None:
 @changes.command()
 @click.argument("number", type=click.IntRange(min=0))
 @click.option("--dry-run", is_flag=True, help="Change nothing, and only show what would be.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
 def rollback(terminal: Terminal, *, number: int, dry_run: bool, yes: bool) -> None:

@@ -90,7 +90,7 @@ def check(terminal: Terminal, *, file: Path | None, quick: bool) -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--history", "with_history", is_flag=True, help="Restore the history too, from the file beside FILE.")
 @click.option("--dry-run", is_flag=True, help="Change nothing, and only show what would be.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
 def restore(terminal: Terminal, *, file: Path | None, with_history: bool, dry_run: bool, yes: bool) -> None:

@@ -236,7 +236,7 @@ def sessions(terminal: Terminal, *, limit: int) -> None:
 
 @history.command()
 @click.option("--older-than", required=True, metavar="AGE", help="Which requests are to go: 30d, 12h, or a date.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
 def prune(terminal: Terminal, *, older_than: str, yes: bool) -> None:
@@ -248,7 +248,7 @@ def prune(terminal: Terminal, *, older_than: str, yes: bool) -> None:
 
 
 @history.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
 def clear(terminal: Terminal, *, yes: bool) -> None:

@@ -138,7 +138,7 @@ def edit(
 
 @model.command()
 @click.argument("id")
-@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")
 @json_option
 @click.pass_obj
 def remove(terminal: Terminal, *, id: str, yes: bool) -> None:

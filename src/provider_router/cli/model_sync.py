@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("provider", required=False)
 @click.option("--prune", is_flag=True, help="Remove links to what a backend does not list any more; asks first.")
-@click.option("--yes", is_flag=True, help="Do not ask before links are removed.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before links are removed.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @json_option
 @click.pass_obj

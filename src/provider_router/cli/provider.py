@@ -157,7 +157,7 @@ def _asked(terminal: Terminal, admin: Admin, record: ProviderRecord) -> tuple[di
 
 @provider.command()
 @click.argument("id")
-@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")
 @click.option("--force", is_flag=True, help="Do not ask, and remove even the active provider; then none is active.")
 @json_option
 @click.pass_obj

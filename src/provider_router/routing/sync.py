@@ -59,9 +59,11 @@ class _Loop:
 
     async def _close(self) -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}
+        closing = asyncio.ensure_future(self.router.aclose())  # who reads a stream is told how far it came
+        await asyncio.wait([closing], timeout=_CLOSING)
         for task in running:
             task.cancel()
-        await asyncio.wait([*running, asyncio.ensure_future(self.router.aclose())], timeout=_CLOSING)
+        await asyncio.wait([closing, *running], timeout=_CLOSING)
 
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function on the loop and wait for it.
