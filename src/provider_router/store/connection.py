@@ -182,6 +182,21 @@ class Connection:
             yield
 
     @contextmanager
+    def removing(self) -> Iterator[None]:
+        """Like `atomic`, for who removes rows together with everything that refers to them.
+
+        SQLite looks for the latter itself, and reads a whole table for each row where that has no index for it.
+        """
+        self._refuse_other_process()
+        with self._lock:
+            self.change("PRAGMA foreign_keys = off")  # means nothing in a transaction
+            try:
+                with self.atomic():
+                    yield
+            finally:
+                self.change("PRAGMA foreign_keys = on")
+
+    @contextmanager
     def reading(self) -> Iterator[None]:
         """See one state of the database in the whole block, whatever others write meanwhile."""
         with self._transaction("BEGIN"):
