@@ -196,6 +196,19 @@ def test_a_file_that_another_holds_is_waited_for(tmp_path: Path) -> None:
     assert (3, 2) == (writer.state.written, writer.state.lost)
 
 
+def test_what_was_lost_at_the_end_waits_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    History.open(path).close()
+    writer = HistoryWriter(path, share_health=False, open=hasty)
+    record(writer, 1200)
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute("BEGIN IMMEDIATE")
+    writer.start()
+    writer.close()
+    raw.close()
+    assert (0, 0, 1200) == (writer.state.written, writer.state.waiting, writer.state.lost)
+
+
 def test_a_queue_that_is_full_takes_no_more(tmp_path: Path) -> None:
     writer = HistoryWriter(tmp_path / "h.db", share_health=False)
     record(writer, 10_020)

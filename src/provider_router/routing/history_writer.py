@@ -171,6 +171,7 @@ class HistoryWriter:
             self._turn()
         self._turn()
         self._forget(len(self._held) + len(self._queue))
+        self._queue.clear()
         self._close_file()
         if self._lost > self._told:
             log.warning("requests that could not be recorded: %d", self._lost - self._told)
