@@ -410,6 +410,16 @@ def test_sessions_go_as_fast_in_a_large_file(history: History) -> None:
     assert taken < 200
 
 
+def test_large_bodies_are_handed_over_few_at_once(history: History) -> None:
+    written: list[int] = []
+    raw = history._connection._raw
+    assert raw is not None
+    raw.set_trace_callback(lambda sql: written.append(len(sql)) if sql.startswith("INSERT INTO bodies") else None)
+    history.record(Batch([line(n, response_body="x" * 1000) for n in range(300)]), now=NOW)
+    assert sum(written) > 300 * 1000
+    assert max(written) < 20 * 1000
+
+
 def test_numbers_are_never_given_twice(history: History) -> None:
     history.record(Batch([line(1), line(2)]), now=NOW)
     history.retention.step(before=NOW + 1, now=NOW)
