@@ -55,6 +55,12 @@ def test_a_sound_database_and_a_sound_copy_are_sound(prouter, answer, admin: Adm
     assert [{"path": copy, "sound": True, "faults": []}] == answer("db", "check", copy)
 
 
+def test_a_copy_of_the_history_is_sound_too(answer, desk, prouter) -> None:
+    assert 0 == prouter("chat", "hi").exit_code
+    for copy in answer("db", "backup", "--history").values():
+        assert [{"path": copy, "sound": True, "faults": []}] == answer("db", "check", copy)
+
+
 def test_a_damaged_one_is_told_with_exit_code_1(prouter, tmp_path: Path) -> None:
     path = tmp_path / "damaged.db"
     path.write_bytes(b"no database" * 1000)

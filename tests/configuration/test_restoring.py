@@ -196,6 +196,19 @@ def test_the_history_comes_back_too_if_it_is_wanted(admin: Admin, copy: Path) ->
     assert ([4], []) == (lost(mine), inspect(mine, HISTORY))
 
 
+def test_a_history_that_was_replaced_can_be_had_back(admin: Admin, copy: Path) -> None:
+    mine = home.history_path(admin.path)
+    with History.open(mine) as history:
+        history.record(Batch(), now=0, lost=3)
+        backup(mine, home.history_path(copy))
+        admin.restore(copy)
+        history.record(Batch(), now=0, lost=4)
+    done = admin.restore(copy, with_history=True)
+    assert (None, [3]) == (done.change, lost(mine))  # nothing but the history was not as it is in the backup
+    admin.restore(done.saved[0], with_history=True)
+    assert [7] == lost(mine)
+
+
 def lost(path: Path) -> list[int]:
     with closing(sqlite3.connect(path)) as raw:
         return [row[0] for row in raw.execute("SELECT sum(lost) FROM rollups")]

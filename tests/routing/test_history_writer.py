@@ -13,7 +13,7 @@ import textwrap
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,16 +26,20 @@ from provider_router import Admin, AsyncRouter, Router
 from provider_router import History as LookBack
 from provider_router.backends import Backend, answers
 from provider_router.chat import ChatRequest, ChatResponse
+from provider_router.errors import DatabaseLocked
 from provider_router.limits import TROUBLE_OVER
 from provider_router.providers.plugins import Plugins
+from provider_router.routing import history_writer
 from provider_router.routing.driver import new_request_id
 from provider_router.routing.health import Health
 from provider_router.routing.history_writer import HistoryWriter
 from provider_router.routing.plan import Needs, plan
 from provider_router.routing.snapshot import ProviderView, Recording, Snapshot
 from provider_router.store import History
+from provider_router.store.batch import Batch
 from provider_router.store.connection import Connection
 from provider_router.store.history_schema import HISTORY
+from provider_router.store.requests import RequestLine
 from provider_router.trail import Attempt
 
 PLAN = plan(
@@ -192,6 +196,19 @@ def test_a_file_that_another_holds_is_waited_for(tmp_path: Path) -> None:
     assert (3, 2) == (writer.state.written, writer.state.lost)
 
 
+def test_what_was_lost_at_the_end_waits_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    History.open(path).close()
+    writer = HistoryWriter(path, share_health=False, open=hasty)
+    record(writer, 1200)
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute("BEGIN IMMEDIATE")
+    writer.start()
+    writer.close()
+    raw.close()
+    assert (0, 0, 1200) == (writer.state.written, writer.state.waiting, writer.state.lost)
+
+
 def test_a_queue_that_is_full_takes_no_more(tmp_path: Path) -> None:
     writer = HistoryWriter(tmp_path / "h.db", share_health=False)
     record(writer, 10_020)
@@ -229,6 +246,37 @@ def test_old_requests_go_while_new_ones_come(tmp_path: Path) -> None:
     until(lambda: numbers(path)[0] == 5)
     writer.close()
     assert writer.state.lost == 0
+
+
+def test_what_cannot_be_kept_costs_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out: list[int] = []
+
+    class Watched(Batch):
+        def add(self, lines: Sequence[RequestLine]) -> None:
+            worked_out.append(len(lines))
+            super().add(lines)
+
+    class Held(History):
+        singly = 0
+
+        def record(self, batch: Batch, **how: Any) -> None:
+            if len(batch) == 1:
+                Held.singly += 1
+                if Held.singly == 50:
+                    raise DatabaseLocked("held by another process")
+            super().record(batch, **how)
+
+    monkeypatch.setattr(history_writer, "Batch", Watched)
+    path = tmp_path / "h.db"
+    writer = HistoryWriter(path, share_health=False, every=0.02, open=Held.open)
+    for number in range(300):
+        writer.record(ended(), lambda _: (), now=0.1, session="half \ud800" if number in (20, 200) else None)
+    writer.start()
+    until(lambda: writer.state.written == 298)
+    writer.close()
+    assert Recording(enabled=True, written=298, lost=2) == writer.state
+    assert (298, 298, 2) == numbers(path)
+    assert sum(worked_out) < 5 * 300
 
 
 async def test_a_history_that_cannot_be_written_at_all_fails_no_request(tmp_path: Path, quick: Any) -> None:

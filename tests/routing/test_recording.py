@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from provider_router.backends import Backend, answers, broken, silent, status
 from provider_router.home import history_path
 from provider_router.plugin import ChatChunk, ChatResponse, Usage
 from provider_router.providers.plugins import Plugins
+from provider_router.routing.health import Health
+from provider_router.routing.plan import Needs, plan
+from provider_router.routing.recording import Scribe
+from provider_router.routing.snapshot import ProviderView, Snapshot
 from provider_router.store.trails import RequestRecord, Trail
 
 
@@ -387,3 +393,20 @@ async def test_of_many_providers_only_the_first_of_a_plan_are_kept(place: Place,
     with sqlite3.connect(tmp_path / "router.history.db") as raw:
         assert plan == json.loads(raw.execute("SELECT plan FROM plans").fetchone()[0])
     raw.close()
+
+
+def test_plans_that_share_no_candidates_are_not_kept() -> None:
+    views = tuple(ProviderView(id=f"p{number:04}", max_parallel=4) for number in range(2000))
+    snapshot, health, scribe = Snapshot(providers=views), Health(), Scribe()
+
+    def describe(times: int) -> None:
+        for _ in range(times):
+            scribe._plan(plan(Needs(model="m"), snapshot, health, now=0.0, at=datetime(2026, 1, 1, tzinfo=UTC)))
+
+    describe(1)
+    tracemalloc.start()
+    try:
+        describe(60)
+        assert tracemalloc.get_traced_memory()[0] < 300_000  # 16 KB each
+    finally:
+        tracemalloc.stop()

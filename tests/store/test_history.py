@@ -379,6 +379,47 @@ def test_the_oldest_go_in_small_steps_with_all_that_is_theirs(history: History, 
     assert many + 1 == sum(tally.requests for tally in sums(history, overall=True).values())
 
 
+def steps_of(history: History, **how: int) -> tuple[int, int]:
+    """How many requests one step removes, and how many thousands of SQLite's own steps it takes."""
+    raw = history._connection._raw
+    assert raw is not None
+    taken: list[None] = []
+    raw.set_progress_handler(lambda: taken.append(None), 1000)
+    removed = history.retention.step(**{"now": NOW, **how})
+    raw.set_progress_handler(None, 0)
+    assert 1 == raw.execute("PRAGMA foreign_keys").fetchone()[0]
+    assert [] == raw.execute("PRAGMA foreign_key_check").fetchall()
+    return removed, len(taken)
+
+
+def test_a_step_takes_no_longer_in_a_large_file(history: History) -> None:
+    history.record(Batch([line(n, session=f"s{n}") for n in range(6 * PRUNE_ROWS)]), now=NOW)
+    removed, taken = steps_of(history, before=0, max_bytes=1)
+    assert PRUNE_ROWS == removed
+    assert taken < 200  # not 500 requests times 3,000 responses
+
+
+def test_sessions_go_as_fast_in_a_large_file(history: History) -> None:
+    late = NOW + 500 * 24 * HOUR
+    history.record(Batch([line(n, session=f"s{n}") for n in range(PRUNE_ROWS)]), now=NOW)
+    history.record(Batch([line(n, at=late) for n in range(PRUNE_ROWS, 6 * PRUNE_ROWS)]), now=late)
+    assert PRUNE_ROWS == steps_of(history, before=late, now=late)[0]
+    removed, taken = steps_of(history, before=late, now=late)
+    assert 0 == removed
+    assert () == history.sessions.list(limit=9)
+    assert taken < 200
+
+
+def test_large_bodies_are_handed_over_few_at_once(history: History) -> None:
+    written: list[int] = []
+    raw = history._connection._raw
+    assert raw is not None
+    raw.set_trace_callback(lambda sql: written.append(len(sql)) if sql.startswith("INSERT INTO bodies") else None)
+    history.record(Batch([line(n, response_body="x" * 1000) for n in range(300)]), now=NOW)
+    assert sum(written) > 300 * 1000
+    assert max(written) < 20 * 1000
+
+
 def test_numbers_are_never_given_twice(history: History) -> None:
     history.record(Batch([line(1), line(2)]), now=NOW)
     history.retention.step(before=NOW + 1, now=NOW)

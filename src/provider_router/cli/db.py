@@ -63,12 +63,14 @@ def backup(terminal: Terminal, *, file: Path | None, with_history: bool) -> None
 def check(terminal: Terminal, *, file: Path | None, quick: bool) -> None:
     """Look whether the databases are sound, or FILE, a backup. The exit code is 1 if one is not."""
     from provider_router import home
-    from provider_router.store import CONFIGURATION, HISTORY, exists, inspect
+    from provider_router.store import CONFIGURATION, HISTORY, exists, inspect, schema_of
 
     path = file.absolute() if file else home.database_path(terminal.database)
-    looked = [(path, CONFIGURATION)]
     if file is None:
-        looked = [one for one in (*looked, (home.history_path(path), HISTORY)) if exists(one[0])]
+        ours = ((path, CONFIGURATION), (home.history_path(path), HISTORY))
+        looked = [one for one in ours if exists(one[0])]
+    else:
+        looked = [(path, schema_of(path))]
     found: list[tuple[Path, list[Fault]]] = []
     for each, schema in looked:
         if terminal.interactive:

@@ -82,7 +82,7 @@ def restore(editor: Editor, source: Path, *, with_history: bool, dry_run: bool, 
             return restored
         if dry_run:
             return evolve(restored, damaged=(*restored.damaged, mine)) if lost else restored
-        return _with_history(mine, ready_history, restored, lost=lost)
+        return _with_history(editor.path, ready_history, restored, lost=lost)
 
 
 def _damaged(path: Path) -> bool:
@@ -153,13 +153,18 @@ def _sealed(kept: Store) -> list[str]:
     return [one.id for one in kept.sealed.list() if one.purge_at is None]
 
 
-def _with_history(path: Path, source: Path, restored: Restored, *, lost: bool) -> Restored:
+def _with_history(database: Path, source: Path, restored: Restored, *, lost: bool) -> Restored:
+    path = home.history_path(database)
     if lost:
         restored = evolve(restored, damaged=(*restored.damaged, set_aside(path)))
     elif exists(path):
-        saved = backup_path(path)
+        # Beside a copy of the configuration, where restoring looks for it.
+        beside = restored.saved or (backup_path(database),)
+        if not restored.saved:
+            backup(database, beside[0])
+        saved = home.history_path(beside[0])
         backup(path, saved)
-        restored = evolve(restored, saved=(*restored.saved, saved))
+        restored = evolve(restored, saved=(*beside, saved))
     overwrite(source, path)
     return restored
 

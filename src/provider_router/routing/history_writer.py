@@ -171,6 +171,7 @@ class HistoryWriter:
             self._turn()
         self._turn()
         self._forget(len(self._held) + len(self._queue))
+        self._queue.clear()
         self._close_file()
         if self._lost > self._told:
             log.warning("requests that could not be recorded: %d", self._lost - self._told)
@@ -259,14 +260,21 @@ class HistoryWriter:
             self._told += untold
             self._held = Batch()
         except ConfigError:  # one of them is nothing that can be kept, such as half a character in a name
-            while lines := self._held.lines:
+            self._write_singly(history)
+
+    def _write_singly(self, history: History) -> None:
+        left = deque(self._held.lines)
+        try:
+            while left:
                 try:
-                    history.record(Batch(lines[:1]), now=self._now())
+                    history.record(Batch([left[0]]), now=self._now())
                     self._written += 1
                 except ConfigError as error:
                     self._dropped += 1
-                    log.warning("the request %s is not recorded: %s", lines[0].request_id, error)
-                self._held = Batch(lines[1:])
+                    log.warning("the request %s is not recorded: %s", left[0].request_id, error)
+                left.popleft()
+        finally:
+            self._held = Batch(left)
 
     def _prune(self, history: History) -> None:
         now = self._now()

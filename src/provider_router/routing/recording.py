@@ -29,6 +29,7 @@ _LETTERS_PER_TOKEN: Final = 4
 _FLOOR_FACTOR: Final = 2  # a prompt's least number of tokens counts eight letters each, the usual is four
 _STEPS_KEPT: Final = 100  # of a plan; among 10,000 providers nobody reads the rest
 _TEXTS_KNOWN: Final = 1000
+_SHARED_KEPT: Final = 10_000  # candidates; most strategies put them together anew for each request
 _STEP: Final = attrgetter("provider", "model", "asked", "state", "reason")  # of a candidate
 _ERROR_LETTERS: Final = 2000
 
@@ -171,6 +172,7 @@ class Scribe:
         self._texts: dict[Any, tuple[str, str]] = {}
         # By the identity of their candidates, which a route shares between its requests; these are kept with it.
         self._shared: dict[Any, tuple[Sequence[Candidate], tuple[str, str]]] = {}
+        self._kept = 0  # candidates
         self._snapshot: Snapshot | None = None  # from which their plans were made
 
     def line(self, entry: Entry) -> RequestLine:
@@ -249,6 +251,7 @@ class Scribe:
             self._snapshot = plan.snapshot
             self._texts.clear()
             self._shared.clear()
+            self._kept = 0
         # Who is left out follows from these, and may be thousands.
         needs, candidates = plan.needs, plan.candidates
         asked = needs.model, needs.provider, needs.fallback, needs.zone, needs.capabilities
@@ -261,9 +264,11 @@ class Scribe:
             if len(self._texts) >= _TEXTS_KNOWN:
                 self._texts.clear()
             known = self._texts[key] = _plan_text(plan), _path(plan)
-        if len(self._shared) >= _TEXTS_KNOWN:
+        if len(self._shared) >= _TEXTS_KNOWN or self._kept >= _SHARED_KEPT:
             self._shared.clear()
+            self._kept = 0
         self._shared[id(candidates), asked] = candidates, known
+        self._kept += len(candidates)
         return known
 
     def _bodies(self, entry: Entry) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ from provider_router.store.file import exists
 from provider_router.store.health_notes import HealthNoteRecord
 from provider_router.store.history import History
 from provider_router.store.history_schema import HISTORY
-from provider_router.store.inspection import Fault, damages, inspect
+from provider_router.store.inspection import Fault, damages, inspect, schema_of
 from provider_router.store.keepers import KEEPER_SETTING, KEEPERS, open_keepers
 from provider_router.store.migrations import CONFIGURATION, Schema
 from provider_router.store.past import NOUNS, Kept, Replaced, configuration_of, key_of, records_of
@@ -37,6 +37,7 @@ __all__ = [
     "Progress",
     "inspect",
     "damages",
+    "schema_of",
     "readable",
     "overwrite",
     "set_aside",

@@ -94,7 +94,14 @@ class Connection:
         return self._execute(sql, tuple(row.values())).lastrowid or 0
 
     def insert_many(
-        self, table: str, columns: Sequence[str], cells: list[Cell], *, conflict: str = "", pause: float = 0.0
+        self,
+        table: str,
+        columns: Sequence[str],
+        cells: list[Cell],
+        *,
+        conflict: str = "",
+        pause: float = 0.0,
+        at_once: int = _TOGETHER[0],
     ) -> None:
         """Add rows, many with one statement: that costs a third less, and SQLite works on them without Python's lock.
 
@@ -104,6 +111,7 @@ class Connection:
             cells: one row's values after the other's.
             conflict: what SQL says of a row that is there already.
             pause: seconds of sleep after each statement of many rows, in which other threads have Python's lock.
+            at_once: most rows of one statement: SQLite takes a copy of all its values first, under Python's lock.
         """
         cells = cells.copy()
         # Handing over None costs several times what a number does: a column that has nothing else is left out.
@@ -115,7 +123,7 @@ class Connection:
         at, most = 0, self._usable().getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         for together in _TOGETHER:
             width = together * len(columns)
-            while width <= most and len(cells) - at >= width:
+            while together <= at_once and width <= most and len(cells) - at >= width:
                 self._execute(_inserting(table, tuple(columns), together, conflict), cells[at : at + width])
                 at += width
                 if pause and together >= _MANY:
@@ -180,6 +188,21 @@ class Connection:
         """
         with self._transaction("BEGIN IMMEDIATE"):
             yield
+
+    @contextmanager
+    def removing(self) -> Iterator[None]:
+        """Like `atomic`, for who removes rows together with everything that refers to them.
+
+        SQLite looks for the latter itself, and reads a whole table for each row where that has no index for it.
+        """
+        self._refuse_other_process()
+        with self._lock:
+            self.change("PRAGMA foreign_keys = off")  # means nothing in a transaction
+            try:
+                with self.atomic():
+                    yield
+            finally:
+                self.change("PRAGMA foreign_keys = on")
 
     @contextmanager
     def reading(self) -> Iterator[None]:

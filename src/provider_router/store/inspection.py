@@ -15,9 +15,11 @@ from attrs import frozen
 
 from provider_router.errors import CorruptDatabase, StoreError
 from provider_router.store import file
+from provider_router.store.history_schema import HISTORY
 from provider_router.store.migrations import CONFIGURATION, Schema
 
 _MOST: Final = 20  # faults of one kind that are told
+_APPLICATION_ID: Final = slice(68, 72)  # where the header of SQLite's files has it
 _ABORT_EVERY: Final = 200_000  # of SQLite's steps: how often Ctrl-C is noticed
 
 # Where several hosts may have the same file, SQLite's write-ahead log is not safe: it needs memory of one host.
@@ -80,6 +82,16 @@ def inspect(path: Path, schema: Schema = CONFIGURATION, *, quick: bool = False) 
     except StoreError as error:
         faults.append(Fault(path=path, check="file", what=str(error)))  # its message says what to do
     return faults
+
+
+def schema_of(path: Path) -> Schema:
+    """What a file holds by its header: the history, or else what holds a configuration, or should."""
+    try:
+        with path.open("rb") as opened:
+            header = opened.read(_APPLICATION_ID.stop)
+    except OSError:
+        return CONFIGURATION
+    return HISTORY if header[_APPLICATION_ID] == HISTORY.application_id.to_bytes(4) else CONFIGURATION
 
 
 def damages(path: Path, schema: Schema = CONFIGURATION) -> list[Fault]:

@@ -121,6 +121,7 @@ _ATTEMPTS: Final = (
     "cost",
 )
 _BODIES: Final = ("request_id", "request", "response")
+_BODIES_AT_ONCE: Final = 16  # of up to half a megabyte
 
 
 def moment(milliseconds: int) -> datetime:
@@ -257,7 +258,7 @@ class RequestCells:
         connection.insert_many("responses", _RESPONSES, self._responses, pause=pause)
         connection.insert_many("attempts", _ATTEMPTS, self._answered, pause=pause)
         connection.insert_many("attempts", _ATTEMPTS, self._failed, pause=pause)
-        connection.insert_many("bodies", _BODIES, self._bodies, pause=pause)
+        connection.insert_many("bodies", _BODIES, self._bodies, pause=pause, at_once=_BODIES_AT_ONCE)
 
 
 def _fill(columns: Sequence[str], cells: list[Cell], **values: Sequence[Cell]) -> None:

@@ -29,7 +29,7 @@ class Retention:
             How many were removed. While it is not 0, there may be more.
         """
         connection = self._connection
-        with connection.atomic():
+        with connection.removing():
             too_much = max_bytes is not None and connection.size() > max_bytes
             last = removed = 0
             for row in connection.rows("SELECT id, created_at FROM requests ORDER BY id LIMIT ?", (PRUNE_ROWS,)):
@@ -47,7 +47,7 @@ class Retention:
 
     def rest(self) -> None:
         """Remove what is no request: sums, and sessions and plans of which no request is left."""
-        with self._connection.atomic():
+        with self._connection.removing():
             self._connection.change("DELETE FROM rollups")
             for table, column in (("sessions", "session_id"), ("plans", "plan_id")):
                 needed = f"SELECT 1 FROM requests WHERE {column} = {table}.id"  # noqa: S608 - our names
