@@ -60,7 +60,13 @@ class Failure(StrEnum):
 
 
 class ProviderRouterError(Exception):
-    """Whatever this library raises on purpose."""
+    """Whatever this library raises on purpose.
+
+    Attributes:
+        request_id: under which the history keeps the request that failed so; "" where it is not about a request.
+    """
+
+    request_id: str = ""
 
 
 class ConfigError(ProviderRouterError):

@@ -77,7 +77,7 @@ HISTORY_DAYS: Final = 30  # requests are kept
 HISTORY_BYTES: Final = 1024**3  # of the history's file; beyond it the oldest requests go
 ROLLUP_DAYS: Final = 400  # the sums of the hours are kept
 PRUNE_SECONDS: Final = 60.0  # between two looks for what is too old or too much
-PRUNE_ROWS: Final = 500  # removed in one step, so that nobody waits for it
+PRUNE_ROWS: Final = 1000  # removed in one step, so that nobody waits for it
 BODY_LETTERS: Final = 256 * 1024  # longest body that is kept whole
 BODIES: Final = ("off", "errors", "all")
 

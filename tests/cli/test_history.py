@@ -52,6 +52,13 @@ def test_the_newest_requests_come_first_with_their_trail(prouter: Prouter, asked
     assert re.search(rf"{asked[0]}  qwen3 +desk: ok .*\d+\+\d+", lines[2])
 
 
+def test_a_name_with_line_breaks_splits_no_row(prouter: Prouter, desk: Backend) -> None:
+    with Router() as router:
+        router.chat("hi", model="qwen3", session="one\ntwo\r\nthree")
+    assert "one two three" in prouter("history", "sessions").stdout
+    assert 3 == len(prouter("history", "sessions").stdout.splitlines())
+
+
 def test_they_are_found_by_what_tells_them_apart(answer: Answer, asked: list[str]) -> None:
     def found(*options: str) -> list[str]:
         return [request["request_id"] for request in answer("history", *options)]

@@ -279,6 +279,13 @@ def test_on_a_terminal_an_answer_comes_word_by_word(dialogue, desk: Backend) -> 
 
 
 @pytest.mark.posix
+def test_on_a_terminal_an_answer_steers_nothing(dialogue, desk: Backend) -> None:
+    desk.script(answers("\x1b[31mred\x07 \x9b2Jé"))
+    code, seen = dialogue("chat", "hi", shown=True).ends()
+    assert (0, True) == (code, seen.startswith(r"\x1b[31mred\x07 \x9b2Jé"))
+
+
+@pytest.mark.posix
 def test_on_a_terminal_long_texts_are_wrapped(dialogue) -> None:
     code, seen = dialogue("types", "lm-studio", shown=True).ends()
     assert 0 == code

@@ -115,6 +115,24 @@ async def test_a_request_that_failed_says_as_what_and_why(place: Place) -> None:
     assert (None, None) == (request.prompt_tokens, request.completion_tokens)
 
 
+async def test_an_error_names_the_request_under_which_the_history_keeps_it(place: Place) -> None:
+    place.one.script(broken(after=2))
+    async with place.router() as router:
+        with pytest.raises(StreamInterrupted) as cut:
+            async with router.stream("hi", model="m") as stream:
+                async for _ in stream:
+                    pass
+        place.one.script(status(401))
+        place.two.script(status(401))
+        with pytest.raises(ProviderRouterError) as refused:
+            await router.chat("hi", model="m")
+        with pytest.raises(ProviderRouterError) as nobody:
+            await router.chat("hi", model="m", provider="none")
+    recorded = [request.request_id for request in place.requests()]
+    assert recorded == [cut.value.request_id, refused.value.request_id]
+    assert "" == nobody.value.request_id
+
+
 async def test_a_total_that_is_up_and_nobody_to_ask_are_classes_too(place: Place) -> None:
     place.one.script(silent())
     place.admin.providers.disable("two")

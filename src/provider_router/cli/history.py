@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from provider_router.cli.jsonable import jsonable
-from provider_router.cli.terminal import Terminal, json_option, table
+from provider_router.cli.terminal import Terminal, in_a_line, json_option, table
 
 if TYPE_CHECKING:
     from provider_router.history import History
@@ -95,7 +95,7 @@ def _tell(terminal: Terminal, request: RequestRecord) -> None:
     if terminal.json:
         terminal.piece(json.dumps(jsonable(request)) + "\n")
     else:
-        when, key, model, came, took, tokens = _cells(request)
+        when, key, model, came, took, tokens = map(in_a_line, _cells(request))
         terminal.piece(f"{when}  {key}  {model or '-'}  {came}  {took}  {tokens}\n".rstrip() + "\n")
 
 

@@ -69,9 +69,17 @@ def logging_attempts() -> Iterator[None]:
         log.setLevel(level)
 
 
+# What steers a terminal, in an answer or a name: it is shown, and not done. Tabs and ends of lines are harmless.
+_SHOWN: Final[Mapping[int, str]] = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"
+}
+
+
 def _write(stream: TextIO | None, text: str) -> None:
     """Write at once. click.echo would not do: it writes UTF-8 where the terminal said ASCII."""
     if stream is not None:  # it is None where the caller has closed it
+        if stream.isatty():
+            text = text.translate(_SHOWN)
         stream.write(text)
         stream.flush()
 
@@ -298,11 +306,16 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
     """Rows for people."""
     from tabulate import tabulate
 
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["" if cell is None else in_a_line(str(cell)) for cell in row] for row in rows]
     last = _room(cells, headers) if cells and sys.stdout is not None and sys.stdout.isatty() else None
     widths = [*[None] * (len(headers) - 1), last] if last else None
     text = tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True, maxcolwidths=widths)
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def in_a_line(text: str) -> str:
+    """A text that a name's line breaks do not split."""
+    return " ".join(text.splitlines())
 
 
 def _room(cells: Sequence[Sequence[str]], headers: Sequence[str]) -> int:

@@ -109,6 +109,7 @@ class Driver(ABC):
                 case Answer():
                     return
                 case Fail(error):
+                    error.request_id = self.request_id
                     raise error
 
     async def _pause(self, wait: Wait) -> Action:

@@ -101,6 +101,7 @@ class StreamDriver(Driver):
             self._closed = StreamInterrupted(
                 "the stream was closed before its end", failure=Failure.CANCELLED, detail="closed"
             )
+            self._closed.request_id = self.request_id
             self.machine.cancelled(self._clock())
         ended, self.at_end = self.at_end, None
         if ended is not None:
@@ -195,6 +196,7 @@ class StreamDriver(Driver):
             self._over = True
             return
         told = action.error
+        told.request_id = self.request_id
         if isinstance(told, StreamInterrupted):
             if self._may_replay:
                 await self._replay(told)
