@@ -33,7 +33,8 @@ HEAD = """\
 What the Router costs, beside what others cost for the same request. `make bench` measures it anew and writes this page.
 Everything in one group took turns in one run, so the ratios hold where the figures themselves do not. A figure is CPU
 time, of one call or of one chunk of a stream, unless it says something else; a ratio is the median of the turns'
-ratios against the first line of its group. Why it is so: [architecture](architecture.md).
+ratios against the first line of its group. Which goals are missed now and then, and what stands in the way:
+[goals](speed-goals.md).
 
 """
 
