@@ -170,6 +170,12 @@ def network_guard() -> Iterator[None]:
     assert _network_uses == []
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait longer for the end of a body after its answer's: a machine may stand still for that quarter of a second."""
+    monkeypatch.setattr("provider_router.providers.exchange._REST_SECONDS", 2.5)
+
+
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Both event loops, always: trio is the stricter one and finds leaks that asyncio hides."""

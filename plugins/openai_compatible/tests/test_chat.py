@@ -65,6 +65,7 @@ async def test_a_stream_adds_up_to_the_answer_with_its_unknown_fields(
     assert 11 == chunks[-1].usage.total_tokens
 
 
+@pytest.mark.usefixtures("patient")
 async def test_streams_share_a_connection_though_its_end_comes_after_their_last_event(
     provider: OpenAICompatible, backend: Backend
 ) -> None:

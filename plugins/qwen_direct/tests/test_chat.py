@@ -415,6 +415,7 @@ async def test_a_stream_ends_though_the_connection_stays_open(provider: QwenDire
     assert ("Hello.", "stop") == ("".join(chunk.text for chunk in chunks), chunks[-1].finish_reason)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_connection_serves_one_answer_after_another(provider: QwenDirect, site: ChatQwenFake) -> None:
     for pieces in ([], [Pause(0.02)]):  # the end of the stream comes with the answer's, or after it
         site.script(tells(*events("Hello."), *pieces))
@@ -423,6 +424,7 @@ async def test_one_connection_serves_one_answer_after_another(provider: QwenDire
     assert 1 == len({request.connection for request in site.requests})
 
 
+@pytest.mark.usefixtures("patient")
 async def test_usage_that_comes_after_the_end_is_told(provider: QwenDirect, site: ChatQwenFake) -> None:
     usage = {"input_tokens": 1012, "output_tokens": 9, "total_tokens": 1021}
     site.script(tells(*events("Hello."), Pause(0.02), piece(usage=usage), STALL))
