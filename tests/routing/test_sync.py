@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 from provider_router import AsyncRouter, NoCandidates, ProviderError, Router, StreamInterrupted
-from provider_router.backends import STALL, Backend, answers, broken, ended, silent, status
+from provider_router.backends import Backend, answers, broken, silent, status
 
 LONG = " ".join(f"word{number}" for number in range(300))
 
@@ -117,74 +117,6 @@ def test_a_stream_may_be_left_when_its_router_is_closed_already(quick: Any) -> N
             assert one.wait_closed()
         with pytest.raises(RuntimeError, match="was closed"):
             list(stream)
-
-
-def test_who_waits_in_another_thread_is_told_that_the_router_was_closed(quick: Any) -> None:
-    errors: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            router.chat("hi")
-        except Exception as error:
-            errors.append(error)
-
-    with Backend(silent()) as one:
-        router = Router(providers=[quick("a", base_url=one.base_url, timeout=600)])
-        asking = threading.Thread(target=ask)
-        asking.start()
-        assert one.wait_until(lambda backend: len(backend.requests) == 1)
-        router.close()
-        asking.join(60)
-    assert ["the Router was closed by another thread while it was asked"] == [str(error) for error in errors]
-
-
-def test_who_reads_a_stream_in_another_thread_is_told_how_far_it_came(quick: Any) -> None:
-    seen: list[str] = []
-    errors: list[StreamInterrupted] = []
-    spoken = threading.Event()
-
-    def ask() -> None:
-        try:
-            with router.stream("hi") as stream:
-                for chunk in stream:
-                    seen.append(chunk.text)
-                    if chunk.text:
-                        spoken.set()
-        except StreamInterrupted as error:
-            errors.append(error)
-
-    with Backend(ended(after=3, by=[STALL])) as one:
-        router = Router(providers=[quick("a", base_url=one.base_url, timeout=600)])
-        asking = threading.Thread(target=ask)
-        asking.start()
-        assert spoken.wait(20)
-        router.close()
-        asking.join(60)
-    assert ["".join(seen)] == [error.text for error in errors]
-
-
-def test_threads_that_ask_while_others_close_get_an_answer_or_are_told_and_nobody_waits_for_ever(quick: Any) -> None:
-    with Backend(answers("Hello")) as one:
-        router = Router(providers=[quick("a", base_url=one.base_url)])
-        outcomes: list[str] = []
-
-        def ask() -> None:
-            for _ in range(30):
-                try:
-                    outcomes.append(router.chat("hi").text)
-                except RuntimeError as error:
-                    outcomes.append(str(error)[:21])
-
-        asking = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
-        for thread in asking:
-            thread.start()
-        while any(thread.is_alive() for thread in asking) and len(outcomes) < 120:
-            router.close()
-        for thread in asking:
-            thread.join(60)
-        router.close()
-    assert len(outcomes) == 120
-    assert {"Hello", "the Router was closed"} >= set(outcomes)
 
 
 def test_wrong_arguments_are_told_when_the_router_is_made(quick: Any) -> None:

@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, cast
@@ -39,8 +39,6 @@ class _Loop:
         self.process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._gate = threading.Lock()
-        self._closing = False  # whoever comes now would wait for ever
         self._thread = threading.Thread(target=self._run, name="provider-router", daemon=True)
         self._thread.start()
         self.router = make()
@@ -50,8 +48,6 @@ class _Loop:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._stop.wait())
-            with self._gate:
-                self._closing = True
             self._loop.run_until_complete(self._close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
@@ -59,11 +55,9 @@ class _Loop:
 
     async def _close(self) -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}
-        closing = asyncio.ensure_future(self.router.aclose())  # who reads a stream is told how far it came
-        await asyncio.wait([closing], timeout=_CLOSING)
         for task in running:
             task.cancel()
-        await asyncio.wait([closing, *running], timeout=_CLOSING)
+        await asyncio.wait([*running, asyncio.ensure_future(self.router.aclose())], timeout=_CLOSING)
 
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function on the loop and wait for it.
@@ -72,34 +66,26 @@ class _Loop:
         worked on finds it at rest.
 
         Raises:
-            RuntimeError: where the loop ends or has ended, or belongs to the parent of a fork.
+            RuntimeError: where the loop has ended, or belongs to the parent of a fork.
         """
+        if self.ended:
+            raise RuntimeError("the Router of this stream was closed")
         crossing = _Crossing(function, args)
         context = contextvars.copy_context()  # the caller's, but that this loop is asyncio's whatever his own is
         context.run(sniffio.current_async_library_cvar.set, None)
         try:
-            self._let_in(crossing, context)
+            self._loop.call_soon_threadsafe(crossing.start, self._loop, context=context)
             return cast(T, crossing.outcome.result())
-        except CancelledError:
-            raise RuntimeError("the Router was closed by another thread while it was asked") from None
         except BaseException:
             if not crossing.outcome.done():
                 self._loop.call_soon_threadsafe(crossing.cancel)
                 crossing.ended.wait(_CLOSING)
             raise
 
-    def _let_in(self, crossing: _Crossing, context: contextvars.Context) -> None:
-        if not self.ended:  # a forked child must not touch the gate, which may have been shut at that moment
-            with self._gate:
-                if not self._closing:
-                    self._loop.call_soon_threadsafe(crossing.start, self._loop, context=context)
-                    return
-        crossing.outcome.set_exception(RuntimeError("the Router was closed; a stream of it is over"))
-
     @property
     def ended(self) -> bool:
-        """Whether nothing runs here any more, or nothing new begins."""
-        return self._closing or self.process != os.getpid()
+        """Whether nothing runs here any more."""
+        return self._loop.is_closed() or self.process != os.getpid()
 
     def close(self) -> None:
         """Close the router and end the thread. Does nothing in a forked child, whose parent owns both."""
