@@ -25,7 +25,7 @@ from provider_router.errors import (
     StoreError,
 )
 from provider_router.store import ChangeRecord, ProviderRecord, SettingRecord, Store
-from provider_router.store.connection import enable_wal
+from provider_router.store.wal import enable_wal
 
 DESK = ProviderRecord(id="desk", name="Desk", type="lm-studio")
 

@@ -13,9 +13,10 @@ from typing import Final
 from provider_router.errors import CorruptDatabase, DatabaseNotWritable, StoreError
 from provider_router.store import file
 from provider_router.store.backup import backup, free_name
-from provider_router.store.connection import Connection, enable_wal
+from provider_router.store.connection import Connection
 from provider_router.store.inspection import damages
 from provider_router.store.migrations import CONFIGURATION, Schema
+from provider_router.store.wal import enable_wal
 
 _BUSY_TIMEOUT: Final = 10.0  # seconds
 _TABLES: Final = (
